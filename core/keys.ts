@@ -1,0 +1,145 @@
+/**
+ * The one builder of object keys. The bucket is the database, so a key is the only address there
+ * is: what can't be built here can't be read or written. Every builder takes validated ids, and
+ * `keysOf(user)` can't leave that user's prefixes.
+ */
+import { ClipscribeError } from "./errors.ts";
+import { ItemId, JobId, Lane, RunNumber, UserId } from "./ids.ts";
+import type { RunnerId, Sha256 } from "./ids.ts";
+
+declare const objectKey: unique symbol;
+/** A key of the bucket: UTF-8, at most 1,024 bytes (R2's limit), without `.` and `..` segments. */
+export type ObjectKey = string & { readonly [objectKey]: true };
+
+/** R2's limit of a key's UTF-8 length: developers.cloudflare.com/r2/platform/limits. */
+export const MAX_KEY_BYTES = 1024;
+
+/** The claim of job-level stages: `items/_job.json`. Not an ItemId, so no drop can take it. */
+export const JOB_ITEM = "_job";
+
+const publishedSegment = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
+
+export interface UserKeys {
+  inbox(lane: Lane): ObjectKey;
+  ticket(lane: Lane, job: JobId, item: ItemId, run: number): ObjectKey;
+  source(sha256: Sha256, extension: string): ObjectKey;
+  jobs(): ObjectKey;
+  job(job: JobId): ObjectKey;
+  metadata(job: JobId): ObjectKey;
+  item(job: JobId, item: ItemId | typeof JOB_ITEM): ObjectKey;
+  /** The log lines of one run of an item, JSON a line. */
+  log(job: JobId, item: ItemId, run: number): ObjectKey;
+  status(job: JobId): ObjectKey;
+  results(job: JobId, item: ItemId): ObjectKey;
+  result(job: JobId, item: ItemId, file: string): ObjectKey;
+  cache(key: Sha256): ObjectKey;
+  blob(sha256: Sha256): ObjectKey;
+  dead(job: JobId, item: ItemId): ObjectKey;
+  outbox(job: JobId, id: string): ObjectKey;
+  budget(day: Date): ObjectKey;
+}
+
+export function keysOf(userId: UserId): UserKeys {
+  const user = UserId.parse(userId);
+  return {
+    inbox: (lane) => key("inbox", lane, user, ""),
+    ticket: (lane, job, item, run) =>
+      key("inbox", lane, user, job, `${item}.${RunNumber.parse(run)}.json`),
+    source: (sha256, extension) => key("sources", user, `${sha256}.${extensionOf(extension)}`),
+    jobs: () => key("jobs", user, ""),
+    job: (job) => key("jobs", user, job, ""),
+    metadata: (job) => key("jobs", user, job, "metadata.json"),
+    item: (job, item) => key("jobs", user, job, "items", `${item}.json`),
+    log: (job, item, run) => key("jobs", user, job, "logs", `${item}.${run}.jsonl`),
+    status: (job) => key("jobs", user, job, "status.json"),
+    results: (job, item) => key("results", user, job, item, ""),
+    result: (job, item, file) => key("results", user, job, item, ...publishedPath(file)),
+    cache: (digest) => key("cache", user, `${digest}.json`),
+    blob: (sha256) => key("blobs", user, sha256),
+    dead: (job, item) => key("dead", user, job, `${item}.json`),
+    outbox: (job, id) => key("outbox", user, job, `${id}.json`),
+    budget: (day) => key("budgets", user, `${day.toISOString().slice(0, 10)}.json`),
+  };
+}
+
+export const systemKeys = {
+  runners: key("sys", "runners", ""),
+  runner: (runner: RunnerId): ObjectKey => key("sys", "runners", `${runner}.json`),
+  sweep: key("sys", "sweep.json"),
+  poison: (sha256: Sha256): ObjectKey => key("sys", "poison", `${sha256}.json`),
+  pipelineCurrent: key("pipelines", "current.json"),
+  pipeline: (digest: Sha256, file: string): ObjectKey =>
+    key("pipelines", digest, ...publishedPath(file)),
+} as const;
+
+export interface TicketAddress {
+  lane: Lane;
+  user: UserId;
+  job: JobId;
+  item: ItemId;
+  run: number;
+}
+
+/** Reads `inbox/{lane}/{user}/{job}/{item}.{run}.json`; anything else gives `undefined`. */
+export function parseTicketKey(text: string): TicketAddress | undefined {
+  const [inbox, lane, user, job, name, ...rest] = text.split("/");
+  const match = /^(.+)\.(\d+)\.json$/.exec(name ?? "");
+  if (inbox !== "inbox" || rest.length > 0 || match === null) return undefined;
+  const parts = [
+    Lane.safeParse(lane),
+    UserId.safeParse(user),
+    JobId.safeParse(job),
+    ItemId.safeParse(match[1]),
+    RunNumber.safeParse(Number(match[2])),
+  ] as const;
+  const [l, u, j, i, r] = parts;
+  if (!l.success || !u.success || !j.success || !i.success || !r.success) return undefined;
+  return { lane: l.data, user: u.data, job: j.data, item: i.data, run: r.data };
+}
+
+/**
+ * Accepts a key that came from outside (a listing, an event).
+ *
+ * @throws `contract` for an empty, too long, absolute or climbing key, or one with control codes.
+ */
+export function parseObjectKey(text: string): ObjectKey {
+  const segments = text.split("/");
+  const climbs = segments.some((segment) => segment === "." || segment === "..");
+  const empty = segments.slice(0, -1).includes("") || text === "";
+  // oxlint-disable-next-line no-control-regex -- control codes are what is refused here
+  const unsafe = /[\u0000-\u001f\u007f\\]/.test(text) || !text.isWellFormed();
+  if (climbs || empty || unsafe || utf8Length(text) > MAX_KEY_BYTES) {
+    throw new ClipscribeError("contract", "not a usable object key", {
+      details: { key: text.slice(0, 200) },
+      hint: "rename the object; keys are relative paths of at most 1,024 bytes without . and ..",
+    });
+  }
+  return text as ObjectKey;
+}
+
+/** Accepts the name of a published file: `report.md`, `chapters/one.vtt`. */
+export function isPublishedName(file: string): boolean {
+  const segments = file.split("/");
+  return segments.length <= 3 && segments.every((segment) => publishedSegment.test(segment));
+}
+
+function publishedPath(file: string): string[] {
+  if (isPublishedName(file)) return file.split("/");
+  throw new ClipscribeError("contract", "not a usable name for a published file", {
+    details: { file },
+    hint: "use letters, digits, . _ and -, with no leading dot",
+  });
+}
+
+function extensionOf(extension: string): string {
+  const plain = extension.toLowerCase();
+  return /^[a-z0-9]{1,8}$/.test(plain) ? plain : "bin";
+}
+
+function key(...segments: string[]): ObjectKey {
+  return parseObjectKey(segments.join("/"));
+}
+
+function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

@@ -1,0 +1,135 @@
+/**
+ * The storage the pipeline needs, and nothing R2 happens to offer besides.
+ *
+ * Every implementation passes `describeObjectStore` (object-store.contract.ts); where that suite
+ * and this comment differ, the suite is right. Methods reject with `ClipscribeError` only. Any may
+ * reject with `denied`, `transient` or `cancelled`; each lists what it adds. Implementations never
+ * retry: wrap them in `retrying()`.
+ */
+import type { ObjectKey } from "../core/keys.ts";
+
+declare const etag: unique symbol;
+/** Opaque; differs whenever the bytes do. Not an MD5 of anything. */
+export type Etag = string & { readonly [etag]: true };
+
+export interface ObjectInfo {
+  key: ObjectKey;
+  etag: Etag;
+  sizeBytes: number;
+  modifiedAt: Date;
+}
+
+export interface StoredObject extends ObjectInfo {
+  body: Uint8Array;
+}
+
+export interface StoredStream extends ObjectInfo {
+  body: AsyncIterable<Uint8Array>;
+}
+
+export interface RequestOptions {
+  signal?: AbortSignal | undefined;
+}
+
+export interface GetOptions extends RequestOptions {
+  /** Answers `undefined` when the object still has this etag. */
+  ifNoneMatch?: Etag | undefined;
+  /** Inclusive byte positions, as in HTTP. `end` beyond the object is cut to it. */
+  range?: { start: number; end?: number } | undefined;
+}
+
+/**
+ * `synced` (default): the object and its name survive a power cut once the call returned.
+ * `recomputable`: they may not; for what is verified on read and can be made again for nothing.
+ */
+export type Durability = "synced" | "recomputable";
+
+export interface PutOptions extends RequestOptions {
+  /** Only if it is still the current etag; with `null`, only if the key does not exist. */
+  ifMatch?: Etag | null | undefined;
+  contentType?: string | undefined;
+  durability?: Durability | undefined;
+}
+
+export interface UploadPart {
+  partNumber: number;
+  etag: Etag;
+  sizeBytes: number;
+}
+
+/** R2: all parts but the last are of one size and at least 5 MiB; at most 10,000 parts. */
+export const MIN_PART_BYTES = 5 * 1024 * 1024;
+export const MAX_PARTS = 10_000;
+/** R2: a listing's page holds at most this many keys. */
+export const MAX_PAGE_KEYS = 1_000;
+
+export interface ObjectStore {
+  /** Smallest time between two writes of one key, in milliseconds; R2: 1,000. 0 is no limit. */
+  readonly minWriteIntervalMs: number;
+
+  /**
+   * Reads a whole object, or a range of it, into memory. `undefined` only with `ifNoneMatch`.
+   *
+   * @throws `missing` if there is no such key; `contract` for a range that starts past the end.
+   */
+  get(key: ObjectKey): Promise<StoredObject>;
+  get(key: ObjectKey, options: GetOptions & { ifNoneMatch?: undefined }): Promise<StoredObject>;
+  get(key: ObjectKey, options: GetOptions): Promise<StoredObject | undefined>;
+
+  /** Opens an object for reading in bounded memory. @throws `missing`. */
+  getStream(key: ObjectKey, options?: Omit<GetOptions, "ifNoneMatch">): Promise<StoredStream>;
+
+  /**
+   * Writes an object; readers see the old bytes or the new ones, never a mix.
+   *
+   * @returns the etag of what was written.
+   * @throws `conflict` if `ifMatch` was given and did not hold (also for an etag and no object).
+   */
+  put(key: ObjectKey, body: Uint8Array, options?: PutOptions): Promise<Etag>;
+
+  /** Like `put`, from a stream, in bounded memory. A stream that throws leaves nothing visible. */
+  putStream(key: ObjectKey, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<Etag>;
+
+  /** Starts an upload that can be resumed from another process by its id. */
+  createUpload(key: ObjectKey, options?: Omit<PutOptions, "ifMatch">): Promise<string>;
+  /** Sends one part (from 1); sending it again replaces it. @throws `missing` for no such upload. */
+  putPart(
+    key: ObjectKey,
+    uploadId: string,
+    partNumber: number,
+    body: Uint8Array,
+    options?: RequestOptions,
+  ): Promise<UploadPart>;
+  /** Lists the parts that arrived, by number. @throws `missing` for no such upload. */
+  listParts(key: ObjectKey, uploadId: string, options?: RequestOptions): Promise<UploadPart[]>;
+  /** Makes the object of these parts visible at once. @throws `conflict`, `contract`, `missing`. */
+  completeUpload(
+    key: ObjectKey,
+    uploadId: string,
+    parts: readonly UploadPart[],
+    options?: Pick<PutOptions, "ifMatch" | "signal">,
+  ): Promise<Etag>;
+  /** Forgets an upload and its parts; nothing happens if it is gone. */
+  abortUpload(key: ObjectKey, uploadId: string, options?: RequestOptions): Promise<void>;
+
+  /** @returns `undefined` if there is no such key. */
+  head(key: ObjectKey, options?: RequestOptions): Promise<ObjectInfo | undefined>;
+
+  /**
+   * Yields every object whose key begins with `prefix` (any string) in ascending UTF-8 byte
+   * order, fetching pages as asked. Not a snapshot: what is written meanwhile may or may not appear.
+   */
+  list(
+    prefix: string,
+    options?: RequestOptions & { startAfter?: string },
+  ): AsyncIterable<ObjectInfo>;
+
+  /** Copies within the store, all or nothing. @throws `missing`; `conflict` as `put`. */
+  copy(from: ObjectKey, to: ObjectKey, options?: PutOptions): Promise<Etag>;
+
+  /** Deletes; a key that isn't there is no error. With `ifMatch`: @throws `conflict`. */
+  delete(key: ObjectKey, options?: RequestOptions & { ifMatch?: Etag | undefined }): Promise<void>;
+
+  /** Returns a URL that reads (`get`) or writes (`put`) the key for that many seconds, ≤ 900. */
+  presign(key: ObjectKey, method: "get" | "put", expiresSeconds: number): Promise<URL>;
+}

@@ -1,0 +1,19 @@
+/**
+ * Where an item's original medium can be read. On one machine that is the person's own file,
+ * never copied and never touched; with a bucket it is a download of `sources/…`.
+ */
+import type { Source } from "../core/records.ts";
+
+export interface LocatedSource {
+  path: string;
+  /**
+   * Throws `contract` if the file is no longer the one that was hashed (size, mtime, inode and
+   * change time). Called before and after each stage that reads it.
+   */
+  verify(): Promise<void>;
+}
+
+export interface Sources {
+  /** @throws `missing` where no file of that hash can be read now. */
+  locate(source: Source, signal: AbortSignal): Promise<LocatedSource>;
+}
