@@ -1,0 +1,142 @@
+/**
+ * The `ctx` of a stage. What needs the outside (tools, money, the log) goes to a `StageHost`: over
+ * a message port from a worker thread, directly in a test.
+ */
+import { mkdir, open, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+
+import { ClipscribeError } from "../core/errors.ts";
+import type {
+  ChatRequest,
+  InputFile,
+  MediaToolName,
+  OutputFile,
+  PaidAnswer,
+  PaidRequest,
+  StageContext,
+  ToolOptions,
+  ToolResult,
+  TranscribeAnswer,
+  TranscribeRequest,
+} from "../core/stage.ts";
+
+/** A stage reads text as a whole; a larger file should be streamed by a tool. */
+const MAX_READ_BYTES = 64 * 1024 * 1024;
+/** Enough for ffprobe's JSON of a medium with a thousand streams. */
+const DEFAULT_STDOUT_BYTES = 16 * 1024 * 1024;
+const scratchName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/;
+
+export interface HostToolCall {
+  tool: MediaToolName;
+  args: readonly string[];
+  timeoutMs: number | null;
+  maxStdoutBytes: number;
+  wantsLines: boolean;
+}
+
+/** A chat request whose schema stayed behind: functions can't cross a thread. */
+export interface HostChatCall {
+  prompt: string;
+  jsonSchema: unknown;
+  maxAnswerTokens: number | null;
+}
+
+export interface StageHost {
+  tool(call: HostToolCall, onLine?: (line: string) => void): Promise<ToolResult>;
+  transcribe(request: TranscribeRequest): Promise<TranscribeAnswer>;
+  chat(call: HostChatCall): Promise<unknown>;
+  paid(request: PaidRequest, estimateUsd: number): Promise<PaidAnswer>;
+  progress(fraction: number, note: string): void;
+  log(level: "debug" | "info" | "warn", message: string, details: Record<string, unknown>): void;
+}
+
+export interface StageContextOptions {
+  host: StageHost;
+  signal: AbortSignal;
+  scratchDir: string;
+  provider: { provider: string; model: string } | null;
+  /** Turns a zod schema into JSON Schema; only a stage that chats pays for loading it. */
+  toJsonSchema: (schema: unknown) => unknown;
+}
+
+export function createStageContext(options: StageContextOptions): StageContext {
+  const { host, signal, scratchDir } = options;
+  let scratchMade: Promise<unknown> | undefined;
+  const outputFile = async (name: string): Promise<OutputFile> => {
+    if (!scratchName.test(name)) {
+      throw new ClipscribeError("contract", "not a usable name for a scratch file", {
+        details: { name },
+        hint: "use letters, digits, . _ and -",
+      });
+    }
+    scratchMade ??= mkdir(scratchDir, { recursive: true });
+    await scratchMade;
+    return { path: join(scratchDir, name) };
+  };
+
+  return {
+    signal,
+    provider: options.provider,
+    log: {
+      debug: (message, details) => host.log("debug", message, details ?? {}),
+      info: (message, details) => host.log("info", message, details ?? {}),
+      warn: (message, details) => host.log("warn", message, details ?? {}),
+    },
+    readText: readBounded,
+    outputFile,
+    async write(name, content) {
+      const made = await outputFile(name);
+      await writeFile(made.path, content, { signal });
+      return made;
+    },
+    async tool(tool, args, toolOptions: ToolOptions = {}) {
+      scratchMade ??= mkdir(scratchDir, { recursive: true });
+      await scratchMade;
+      return host.tool(
+        {
+          tool,
+          args,
+          timeoutMs: toolOptions.timeoutMs ?? null,
+          maxStdoutBytes: toolOptions.maxStdoutBytes ?? DEFAULT_STDOUT_BYTES,
+          wantsLines: toolOptions.onLine !== undefined,
+        },
+        toolOptions.onLine,
+      );
+    },
+    progress: (fraction, note = "") => host.progress(Math.min(1, Math.max(0, fraction)), note),
+    transcribe: (request) => host.transcribe(request),
+    async chat<Answer>(request: ChatRequest<Answer>) {
+      const answer = await host.chat({
+        prompt: request.prompt,
+        jsonSchema: options.toJsonSchema(request.schema),
+        maxAnswerTokens: request.maxAnswerTokens ?? null,
+      });
+      const parsed = request.schema.safeParse(answer);
+      if (parsed.success) return parsed.data;
+      throw new ClipscribeError("contract", "the model's answer does not fit the schema", {
+        cause: parsed.error,
+      });
+    },
+    paid: (request, estimateUsd) => host.paid(request, estimateUsd),
+  };
+}
+
+/** Never reads more than the bound, whatever the file grows to meanwhile. */
+async function readBounded(file: InputFile | OutputFile): Promise<string> {
+  await using handle = await open(file.path, "r");
+  const { size } = await handle.stat();
+  if (size > MAX_READ_BYTES) {
+    throw new ClipscribeError("contract", "a file is too large to read as text", {
+      details: { file: "name" in file ? file.name : basename(file.path), bytes: size },
+      hint: `text files may have at most ${MAX_READ_BYTES / 1024 / 1024} MiB`,
+    });
+  }
+  const buffer = Buffer.alloc(size);
+  let filled = 0;
+  while (filled < size) {
+    const { bytesRead } = await handle.read(buffer, filled, size - filled, filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.toString("utf8", 0, filled);
+}
