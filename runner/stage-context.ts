@@ -9,46 +9,17 @@ import { ClipscribeError } from "../core/errors.ts";
 import type {
   ChatRequest,
   InputFile,
-  MediaToolName,
   OutputFile,
-  PaidAnswer,
-  PaidRequest,
   StageContext,
   ToolOptions,
-  ToolResult,
-  TranscribeAnswer,
-  TranscribeRequest,
 } from "../core/stage.ts";
+import type { StageHost } from "../ports/stage-pool.ts";
 
 /** A stage reads text as a whole; a larger file should be streamed by a tool. */
 const MAX_READ_BYTES = 64 * 1024 * 1024;
 /** Enough for ffprobe's JSON of a medium with a thousand streams. */
 const DEFAULT_STDOUT_BYTES = 16 * 1024 * 1024;
 const scratchName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/;
-
-export interface HostToolCall {
-  tool: MediaToolName;
-  args: readonly string[];
-  timeoutMs: number | null;
-  maxStdoutBytes: number;
-  wantsLines: boolean;
-}
-
-/** A chat request whose schema stayed behind: functions can't cross a thread. */
-export interface HostChatCall {
-  prompt: string;
-  jsonSchema: unknown;
-  maxAnswerTokens: number | null;
-}
-
-export interface StageHost {
-  tool(call: HostToolCall, onLine?: (line: string) => void): Promise<ToolResult>;
-  transcribe(request: TranscribeRequest): Promise<TranscribeAnswer>;
-  chat(call: HostChatCall): Promise<unknown>;
-  paid(request: PaidRequest, estimateUsd: number): Promise<PaidAnswer>;
-  progress(fraction: number, note: string): void;
-  log(level: "debug" | "info" | "warn", message: string, details: Record<string, unknown>): void;
-}
 
 export interface StageContextOptions {
   host: StageHost;

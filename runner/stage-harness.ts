@@ -24,10 +24,9 @@ import type {
   TranscribeRequest,
 } from "../core/stage.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
+import type { MadeArtifact, SentInput, StageHost } from "../ports/stage-pool.ts";
 import { createStageContext } from "./stage-context.ts";
-import type { StageHost } from "./stage-context.ts";
 import { collectOutputs, hashFile, parseInputs, parseParams } from "./stage-values.ts";
-import type { MadeArtifact, SentInput } from "./stage-values.ts";
 
 /** A stage under test that takes longer has hung. */
 const TOOL_TIMEOUT_MS = 60_000;

@@ -12,23 +12,8 @@ import { z } from "zod";
 import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import type { Sha256 } from "../core/ids.ts";
-import type { InputFile, OutputFile, StageDefinition } from "../core/stage.ts";
-
-/** An input as it is sent to the worker: JSON text, or files that it may read. */
-export type SentInput =
-  | { kind: "json"; text: string }
-  | { kind: "file"; file: InputFile }
-  | { kind: "files"; files: InputFile[] }
-  | { kind: "absent" };
-
-/** An output as the worker returns it. JSON comes as its UTF-8 text. */
-export interface MadeArtifact {
-  sha256: Sha256;
-  sizeBytes: number;
-  mediaType: string;
-  fileName: string | null;
-  content: { kind: "text"; text: string } | { kind: "file"; path: string };
-}
+import type { OutputFile, StageDefinition } from "../core/stage.ts";
+import type { MadeArtifact, SentInput } from "../ports/stage-pool.ts";
 
 /** One JSON value of a stage may be so large; a transcript of ten hours is about 5 MB. */
 const MAX_JSON_CHARS = 256 * 1024 * 1024;
