@@ -115,6 +115,8 @@ export const StageRecord = z.object({
   /** The stage key, once its inputs are known. */
   cache: Sha256.nullable(),
   usage: Usage,
+  /** Tries of this run that ended in a transient error. */
+  tries: z.int().min(0).default(0),
   error: ErrorRecordSchema.nullable().default(null),
 });
 export type StageRecord = z.infer<typeof StageRecord>;
@@ -215,6 +217,8 @@ export const StageCacheEntry = z.object({
   started_at: instant,
   ended_at: instant,
   made_by: text,
+  /** SHA-256 of the entry's canonical JSON without this field: a damaged entry is a miss. */
+  checksum: Sha256,
 });
 export type StageCacheEntry = z.infer<typeof StageCacheEntry>;
 
@@ -256,8 +260,10 @@ export const Manifest = z.object({
   item_id: ItemId,
   run: RunNumber,
   outcome: z.enum(["complete", "partial"]),
-  /** Optional stages that are missing, and why. */
+  /** Optional stages that are missing, and why: what makes the outcome `partial`. */
   missing: z.array(z.object({ stage: text, why: text })),
+  /** Published names that this source has nothing for (no audio, so no audio.m4a), and why. */
+  absent: z.array(z.object({ path: text, why: text })),
   clipscribe_version: text,
   pipeline: z.object({ name: text, digest: Sha256 }),
   source: Source,

@@ -1,0 +1,84 @@
+/**
+ * Reads and swaps the state of one item. A swap whose answer was lost is resolved by reading: it
+ * was ours if the bytes are ours.
+ */
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import type { ObjectKey } from "../core/keys.ts";
+import { ItemState } from "../core/records.ts";
+import type { Etag, ObjectStore } from "../ports/object-store.ts";
+
+export interface ItemVersion {
+  state: ItemState;
+  etag: Etag;
+}
+
+/** A swap is tried so often while the store answers with trouble and nobody else wrote. */
+const SWAP_TRIES = 4;
+
+/** @throws `contract` for a state that can't be read; nothing overwrites it. */
+export async function readItem(
+  store: ObjectStore,
+  key: ObjectKey,
+  signal?: AbortSignal,
+): Promise<ItemVersion | undefined> {
+  try {
+    const { body, etag } = await store.get(key, { signal });
+    return { state: parseItem(key, body), etag };
+  } catch (error) {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes `state` if the item is still at `expected`; `null` only creates, `undefined` overwrites.
+ *
+ * @throws `conflict` if another write came first.
+ */
+export async function swapItem(
+  store: ObjectStore,
+  key: ObjectKey,
+  state: ItemState,
+  expected: Etag | null | undefined,
+  signal?: AbortSignal,
+): Promise<ItemVersion> {
+  const body = Buffer.from(`${JSON.stringify(state, null, 1)}\n`);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { state, etag: await store.put(key, body, { ifMatch: expected, signal }) };
+    } catch (error) {
+      if (!isKind(error, "transient", "conflict")) throw error;
+      const current = await readBytes(store, key, signal);
+      if (current !== undefined && body.equals(current.body)) {
+        return { state, etag: current.etag };
+      }
+      const untouched = (current?.etag ?? null) === (expected ?? null);
+      if (isKind(error, "conflict") || !untouched || attempt >= SWAP_TRIES) throw error;
+    }
+  }
+}
+
+async function readBytes(
+  store: ObjectStore,
+  key: ObjectKey,
+  signal?: AbortSignal,
+): Promise<{ body: Uint8Array; etag: Etag } | undefined> {
+  try {
+    return await store.get(key, { signal });
+  } catch (error) {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  }
+}
+
+function parseItem(key: ObjectKey, body: Uint8Array): ItemState {
+  try {
+    return ItemState.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  } catch (cause) {
+    throw new ClipscribeError("contract", "an item's state can't be read", {
+      details: { key },
+      hint: "restore it from a copy, or delete it and submit the file again",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Calls that cost money: keyed, cached and metered one by one. Who wants to pay first puts
+ * `running` under the call's key; whoever comes second waits for the answer, or takes over when
+ * that runner is dead. A finished entry is never overwritten.
+ */
+import { canonicalJson, digestOf } from "../core/digest.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import type { RunnerId, Sha256 } from "../core/ids.ts";
+import type { UserKeys } from "../core/keys.ts";
+import { reserve } from "../core/money.ts";
+import type { Spending } from "../core/money.ts";
+import { CallCacheEntry } from "../core/records.ts";
+import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
+import type { Etag } from "../ports/object-store.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** How often a waiting runner looks whether another's call has ended. */
+const WAIT_POLL_MS = 500;
+/** A paid call takes minutes at most; longer than this the wait itself has failed. */
+const MAX_WAIT_MS = 3 * 60 * 60 * 1000;
+
+export interface PaidCallContext {
+  signal: AbortSignal;
+  /** The item's spending, shared by its stages. */
+  spending: Spending;
+  isAlive: (runner: RunnerId) => Promise<boolean>;
+}
+
+export interface PaidResult extends PaidAnswer {
+  reused: boolean;
+}
+
+/** Equal requests have equal keys: files count by content, never by path or name. */
+export function paidCallKey(request: PaidRequest): Sha256 {
+  const { provider, model, operation, payload, files = {} } = request;
+  const digests = Object.fromEntries(
+    Object.entries(files).map(([name, { sha256 }]) => [name, sha256]),
+  );
+  return digestOf({ v: 1, kind: "call", provider, model, operation, payload, files: digests });
+}
+
+export async function payOnce(
+  world: RunnerWorld,
+  keys: UserKeys,
+  request: PaidRequest,
+  estimateUsd: number,
+  context: PaidCallContext,
+): Promise<PaidResult> {
+  const provider = world.providers.paid.get(request.provider);
+  if (provider === undefined) {
+    throw new ClipscribeError("config", "no such provider is configured", {
+      details: { provider: request.provider },
+      hint: "set its API key, then run again: finished stages are kept",
+    });
+  }
+  const key = keys.cache(paidCallKey(request));
+  const deadline = world.clock.monotonicMs() + MAX_WAIT_MS;
+  for (;;) {
+    context.signal.throwIfAborted();
+    const found = await readEntry(world, key, context.signal);
+    if (found?.entry.state === "done") return reuse(found.entry);
+    const isMine = found === undefined || !(await isHeldByOther(world, found.entry, context));
+    if (!isMine) {
+      if (world.clock.monotonicMs() > deadline) {
+        throw new ClipscribeError("transient", "another runner's paid call did not end");
+      }
+      await world.clock.sleep(WAIT_POLL_MS, context.signal);
+      continue;
+    }
+    const release = reserve(context.spending, estimateUsd);
+    try {
+      const entry = startEntry(world, paidCallKey(request), estimateUsd);
+      const etag = world.defences.paidIntentFirst
+        ? await putEntry(world, key, entry, found?.etag ?? null, context.signal)
+        : undefined;
+      const answer = await provider.call(request, context.signal);
+      context.spending.spentUsd += answer.costUsd;
+      return await finish(world, key, entry, etag, answer);
+    } catch (error) {
+      // Lost the race to enter `running`: someone else is paying, so wait for that answer.
+      if (isKind(error, "conflict")) continue;
+      throw error;
+    } finally {
+      release();
+    }
+  }
+}
+
+async function isHeldByOther(
+  world: RunnerWorld,
+  entry: CallCacheEntry,
+  context: PaidCallContext,
+): Promise<boolean> {
+  return entry.runner !== world.runner && context.isAlive(entry.runner);
+}
+
+function startEntry(world: RunnerWorld, key: Sha256, estimateUsd: number): CallCacheEntry {
+  return {
+    schema: 1,
+    kind: "call",
+    key,
+    state: "running",
+    runner: world.runner,
+    estimate_usd: estimateUsd,
+    cost: 0,
+    usage: {},
+    answer: null,
+    started_at: world.clock.now().toISOString(),
+    ended_at: null,
+  };
+}
+
+/** The money is spent: the answer is written even while the work is being cancelled. */
+async function finish(
+  world: RunnerWorld,
+  key: ReturnType<UserKeys["cache"]>,
+  entry: CallCacheEntry,
+  etag: Etag | undefined,
+  answer: PaidAnswer,
+): Promise<PaidResult> {
+  const done: CallCacheEntry = {
+    ...entry,
+    state: "done",
+    cost: answer.costUsd,
+    usage: answer.usage,
+    answer: canonicalJson(answer.answer),
+    ended_at: world.clock.now().toISOString(),
+  };
+  try {
+    await putEntry(world, key, done, etag);
+  } catch (error) {
+    if (!isKind(error, "conflict")) throw error;
+    const first = await readEntry(world, key);
+    if (first?.entry.state === "done") return reuse(first.entry);
+    throw error;
+  }
+  return { ...answer, reused: false };
+}
+
+function reuse(entry: CallCacheEntry): PaidResult {
+  const answer = JSON.parse(entry.answer ?? "null") as unknown;
+  return { answer, usage: entry.usage, costUsd: entry.cost, reused: true };
+}
+
+async function putEntry(
+  world: RunnerWorld,
+  key: ReturnType<UserKeys["cache"]>,
+  entry: CallCacheEntry,
+  ifMatch: Etag | null | undefined,
+  signal?: AbortSignal,
+): Promise<Etag> {
+  return world.store.put(key, Buffer.from(JSON.stringify(entry)), { ifMatch, signal });
+}
+
+async function readEntry(
+  world: RunnerWorld,
+  key: ReturnType<UserKeys["cache"]>,
+  signal?: AbortSignal,
+): Promise<{ entry: CallCacheEntry; etag: Etag } | undefined> {
+  try {
+    const { body, etag } = await world.store.get(key, { signal });
+    return { entry: CallCacheEntry.parse(JSON.parse(Buffer.from(body).toString("utf8"))), etag };
+  } catch (error) {
+    if (isKind(error, "missing")) return undefined;
+    if (error instanceof ClipscribeError) throw error;
+    throw new ClipscribeError("contract", "a paid call's record can't be read", {
+      details: { key },
+      hint: "restore it, or delete it to pay for the call again",
+      cause: error,
+    });
+  }
+}

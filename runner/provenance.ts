@@ -1,0 +1,32 @@
+/** What made an item's artifacts so far: the built-in input `provenance`. */
+import { upstreamOf } from "../core/plan.ts";
+import type { CheckedStage } from "../core/pipeline.ts";
+import type { Provenance } from "../core/stage.ts";
+import type { FinishedStage, ItemRun } from "./item-run.ts";
+
+export function provenanceFor(
+  run: Pick<ItemRun, "pipeline" | "ticket" | "world">,
+  stage: CheckedStage,
+  finished: ReadonlyMap<string, FinishedStage>,
+): Provenance {
+  const stages: Provenance["stages"] = [];
+  for (const { id, uses } of upstreamOf(run.pipeline, stage)) {
+    const entry = finished.get(id)?.entry;
+    if (entry === undefined || entry === null) continue;
+    stages.push({
+      id,
+      uses,
+      provider: entry.provider,
+      model: entry.model,
+      cost_usd: entry.cost,
+      seconds: (Date.parse(entry.ended_at) - Date.parse(entry.started_at)) / 1000,
+      ended_at: entry.ended_at,
+    });
+  }
+  return {
+    pipeline: run.pipeline.name,
+    clipscribe_version: run.world.version,
+    source_sha256: run.ticket.source.sha256,
+    stages,
+  };
+}

@@ -1,0 +1,356 @@
+/**
+ * One stage of one item: its key, reuse or run, retries, and its cache entry. Throws only what
+ * ends the item's run; a failed `optional` stage comes back as missing.
+ */
+import { ClipscribeError, asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
+import { explainRun, provenanceDigest, stageIngredients, stageKey } from "../core/plan.ts";
+import type { Ingredients } from "../core/plan.ts";
+import type { Sha256 } from "../core/ids.ts";
+import type { CheckedStage } from "../core/pipeline.ts";
+import type { CachedArtifact, StageCacheEntry, StageRecord } from "../core/records.ts";
+import type { MadeArtifact } from "../ports/stage-pool.ts";
+import type { FinishedStage, ItemRun } from "./item-run.ts";
+import { provenanceFor } from "./provenance.ts";
+import { bindInputs, sendInputs } from "./stage-inputs.ts";
+import type { BoundInput } from "./stage-inputs.ts";
+import { createStageHost } from "./stage-host.ts";
+import type { StageMeter } from "./stage-host.ts";
+
+/** The first wait of an exponential backoff; each further one doubles. */
+const BACKOFF_MS = 1_000;
+const MAX_BACKOFF_MS = 60_000;
+/** A wait up to this long keeps the claim; a longer one gives the item back to the queue. */
+export const MAX_WAIT_IN_CLAIM_MS = 10_000;
+
+/** Ends this claim: the item goes back to the queue and is taken again at `retryInMs`. */
+export class RetryLater extends ClipscribeError {
+  readonly retryInMs: number;
+
+  constructor(retryInMs: number, cause: ClipscribeError) {
+    super("transient", cause.message, { cause, ...(cause.hint && { hint: cause.hint }) });
+    this.retryInMs = retryInMs;
+  }
+}
+
+export async function runStage(
+  run: ItemRun,
+  stage: CheckedStage,
+  finished: ReadonlyMap<string, FinishedStage>,
+): Promise<FinishedStage> {
+  const bound = bindInputs(run, stage, finished);
+  if (bound.missing !== undefined) return skip(run, stage, bound.missing);
+  const provider = resolveProvider(run, stage);
+  const provenance = provenanceFor(run, stage, finished);
+  const inputs = digestInputs(bound.inputs, provenanceDigest(provenance));
+  const tools = stage.contract.needs?.keyed === true ? await run.world.tools.versions() : {};
+  const ingredients = stageIngredients({ stage, inputs, provider, tools });
+  const key = stageKey(ingredients);
+
+  const reused = await run.cache.find(key, run.signal);
+  if (reused !== undefined) return reuse(run, stage, reused, ingredients);
+  const why = explainRun(await ingredientsBefore(run, stage, key), ingredients);
+  let tries = run.before[stage.id]?.tries ?? 0;
+  for (;;) {
+    try {
+      const entry = await runOnce({
+        run,
+        stage,
+        bound: bound.inputs,
+        provenance,
+        provider,
+        key,
+        why,
+        ingredients,
+        tries,
+      });
+      return finish(run, stage, entry, ingredients, why);
+    } catch (thrown) {
+      const error = asClipscribeError(thrown);
+      if (!isKind(error, "transient") || run.signal.aborted)
+        return fail(run, stage, error, why, tries);
+      tries++;
+      if (tries >= stage.retry.attempts)
+        return fail(run, stage, outOfAttempts(error, tries), why, tries);
+      await waitBeforeRetry(run, stage, error, tries, why);
+    }
+  }
+}
+
+interface StageWork {
+  run: ItemRun;
+  stage: CheckedStage;
+  bound: Record<string, BoundInput>;
+  provenance: ReturnType<typeof provenanceFor>;
+  provider: { provider: string; model: string } | null;
+  key: Sha256;
+  why: string;
+  ingredients: Ingredients;
+  tries: number;
+}
+
+async function runOnce(work: StageWork): Promise<StageCacheEntry> {
+  const { run, stage, key } = work;
+  const { world } = run;
+  using _slot = await run.pools(stage.pool).acquire(run.signal);
+  const startedAt = world.clock.now();
+  const about = { job_id: run.ticket.job_id, item_id: run.ticket.item_id, run: run.ticket.run };
+  world.listener({ ...about, type: "stage-started", stage: stage.id, why: work.why });
+  run.onStage(stage.id, record("running", work.why, startedAt, null, key, work.tries), false);
+
+  const source = Object.values(work.bound).some(({ kind }) => kind === "source")
+    ? await run.files.source(run.signal)
+    : undefined;
+  if (world.defences.sourceIdentity) await source?.verify();
+  const sent = await sendInputs(run, work.bound, work.provenance);
+  const scratchDir = run.files.scratchDir(stage.id);
+  const meter: StageMeter = { usage: {}, costUsd: 0, tools: {}, provider: null };
+  const made = await world.pool.run(
+    {
+      bundlePath: stage.bundlePath,
+      inputs: sent,
+      params: { ...stage.params, ...stage.texts },
+      scratchDir,
+      provider: work.provider,
+    },
+    createStageHost(run, stage, sent, scratchDir, meter),
+    { timeoutMs: stage.timeoutMs, signal: run.signal },
+  );
+  if (world.defences.sourceIdentity) await source?.verify();
+  const artifacts = await keepAll(run, made);
+  const entry: Omit<StageCacheEntry, "checksum"> = {
+    schema: 1,
+    kind: "stage",
+    stage: stage.id,
+    key,
+    ingredients: work.ingredients,
+    artifacts,
+    usage: meter.usage,
+    cost: meter.costUsd,
+    provider: meter.provider?.provider ?? providerNamedIn(made),
+    model: meter.provider?.model ?? modelNamedIn(made),
+    prompt_digest: null,
+    tools: meter.tools,
+    started_at: startedAt.toISOString(),
+    ended_at: world.clock.now().toISOString(),
+    made_by: world.runner,
+  };
+  await run.cache.add(entry, run.signal);
+  return { ...entry, checksum: key };
+}
+
+async function keepAll(
+  run: ItemRun,
+  made: Record<string, MadeArtifact>,
+): Promise<Record<string, CachedArtifact>> {
+  const artifacts: Record<string, CachedArtifact> = {};
+  for (const [name, artifact] of Object.entries(made)) {
+    const kept = await run.shelf.keep(artifact, run.signal);
+    if (artifact.content.kind === "file") run.files.made(kept, artifact.content.path);
+    artifacts[name] = kept;
+  }
+  return artifacts;
+}
+
+/**
+ * Who really answered: a stage that works offline says so in its artifact's `provider` and
+ * `model`, which every transcript and every set of findings carries.
+ */
+function providerNamedIn(made: Record<string, MadeArtifact>): string | null {
+  return namedIn(made, "provider");
+}
+
+function modelNamedIn(made: Record<string, MadeArtifact>): string | null {
+  return namedIn(made, "model");
+}
+
+/** An artifact beyond this size is not looked into for its provider. */
+const MAX_LOOK_CHARS = 32 * 1024 * 1024;
+
+function namedIn(made: Record<string, MadeArtifact>, field: string): string | null {
+  for (const { content } of Object.values(made)) {
+    if (content.kind !== "text" || content.text.length > MAX_LOOK_CHARS) continue;
+    const name = new RegExp(`^\\{[^{[]*"${field}":\\s*"([^"\\\\]{1,100})"`).exec(content.text)?.[1];
+    if (name !== undefined) return name;
+  }
+  return null;
+}
+
+function digestInputs(
+  bound: Record<string, BoundInput>,
+  provenance: Sha256,
+): Record<string, string | undefined> {
+  const digests: Record<string, string | undefined> = {};
+  for (const [name, input] of Object.entries(bound)) {
+    digests[name] = input.kind === "provenance" ? provenance : input.digest;
+  }
+  return digests;
+}
+
+function resolveProvider(
+  run: ItemRun,
+  stage: CheckedStage,
+): { provider: string; model: string } | null {
+  const { transcriber, chat } = run.world.providers;
+  const wanted = stage.contract.needs?.provider;
+  const found = wanted === "transcriber" ? transcriber : wanted === "chat" ? chat : null;
+  return found === null ? null : { provider: found.provider, model: found.model };
+}
+
+async function ingredientsBefore(
+  run: ItemRun,
+  stage: CheckedStage,
+  key: Sha256,
+): Promise<Ingredients | undefined> {
+  const before = run.before[stage.id]?.cache;
+  if (before === undefined || before === null) return undefined;
+  if (before === key) return run.before[stage.id]?.ended_at === null ? undefined : {};
+  return (await run.cache.peek(before, run.signal))?.ingredients;
+}
+
+function reuse(
+  run: ItemRun,
+  stage: CheckedStage,
+  entry: StageCacheEntry,
+  ingredients: Ingredients,
+): FinishedStage {
+  const reused: StageRecord = {
+    ...record(
+      "reused",
+      "reused",
+      new Date(entry.started_at),
+      new Date(entry.ended_at),
+      entry.key,
+      0,
+    ),
+    usage: entry.usage,
+  };
+  announce(run, stage, reused, 0);
+  run.onStage(stage.id, reused, false);
+  return { id: stage.id, record: reused, entry, ingredients };
+}
+
+function finish(
+  run: ItemRun,
+  stage: CheckedStage,
+  entry: StageCacheEntry,
+  ingredients: Ingredients,
+  why: string,
+): FinishedStage {
+  const started = new Date(entry.started_at);
+  const ended = new Date(entry.ended_at);
+  const ran: StageRecord = {
+    ...record("ran", why, started, ended, entry.key, 0),
+    cost: entry.cost,
+    usage: entry.usage,
+  };
+  announce(run, stage, ran, (ended.getTime() - started.getTime()) / 1000);
+  run.onStage(stage.id, ran, true);
+  return { id: stage.id, record: ran, entry, ingredients };
+}
+
+function skip(run: ItemRun, stage: CheckedStage, missing: string): FinishedStage {
+  const why = `needs ${missing}, which is missing`;
+  const skipped = record("skipped", why, null, null, null, 0);
+  announce(run, stage, skipped, 0);
+  run.onStage(stage.id, skipped, false);
+  return { id: stage.id, record: skipped, entry: null, ingredients: {} };
+}
+
+/** An optional stage's failure is recorded and the item goes on; any other ends the run. */
+function fail(
+  run: ItemRun,
+  stage: CheckedStage,
+  error: ClipscribeError,
+  why: string,
+  tries: number,
+): FinishedStage {
+  if (isKind(error, "cancelled", "conflict") || run.signal.aborted) throw error;
+  const held = isHeld(error) && !stage.optional;
+  const failed: StageRecord = {
+    ...record(held ? "held" : "failed", why, null, run.world.clock.now(), null, tries),
+    error: toErrorRecord(error),
+  };
+  run.log.add(stage.id, "error", error.message, toErrorRecord(error));
+  announce(run, stage, failed, 0);
+  run.onStage(stage.id, failed, false);
+  if (!stage.optional) throw error;
+  return { id: stage.id, record: failed, entry: null, ingredients: {} };
+}
+
+/** Kinds that wait for a person: DESIGN, guarantee 7. */
+export function isHeld(error: ClipscribeError): boolean {
+  return isKind(error, "denied", "config", "budget", "missing");
+}
+
+async function waitBeforeRetry(
+  run: ItemRun,
+  stage: CheckedStage,
+  error: ClipscribeError,
+  tries: number,
+  why: string,
+): Promise<void> {
+  const { world, ticket } = run;
+  const factor = stage.retry.backoff === "exponential" ? 2 ** (tries - 1) : 1;
+  const waitMs = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * factor) * (0.5 + world.random() / 2);
+  const about = { job_id: ticket.job_id, item_id: ticket.item_id, run: ticket.run };
+  run.log.add(stage.id, "warn", "the stage will be tried again", {
+    attempt: tries + 1,
+    in_ms: Math.round(waitMs),
+    error: toErrorRecord(error),
+  });
+  run.onStage(stage.id, record("running", why, null, null, null, tries), false);
+  world.listener({
+    ...about,
+    type: "stage-retry",
+    stage: stage.id,
+    attempt: tries + 1,
+    in_ms: Math.round(waitMs),
+    why: error.message,
+  });
+  if (waitMs > MAX_WAIT_IN_CLAIM_MS) throw new RetryLater(waitMs, error);
+  await world.clock.sleep(waitMs, run.signal);
+}
+
+function outOfAttempts(error: ClipscribeError, tries: number): ClipscribeError {
+  return new ClipscribeError("contract", `gave up after ${tries} tries: ${error.message}`, {
+    cause: error,
+    hint: error.hint ?? "run it again once the cause is gone: finished stages are kept",
+  });
+}
+
+function record(
+  state: StageRecord["state"],
+  why: string,
+  startedAt: Date | null,
+  endedAt: Date | null,
+  cache: Sha256 | null,
+  tries: number,
+): StageRecord {
+  return {
+    state,
+    why,
+    started_at: startedAt?.toISOString() ?? null,
+    ended_at: endedAt?.toISOString() ?? null,
+    cost: 0,
+    cache,
+    usage: {},
+    tries,
+    error: null,
+  };
+}
+
+function announce(run: ItemRun, stage: CheckedStage, ended: StageRecord, seconds: number): void {
+  const { job_id, item_id, run: number } = run.ticket;
+  run.world.listener({
+    type: "stage-ended",
+    job_id,
+    item_id,
+    run: number,
+    stage: stage.id,
+    state: ended.state,
+    why: ended.why,
+    seconds,
+    cost_usd: ended.cost,
+    error: ended.error,
+  });
+}

@@ -1,0 +1,71 @@
+/** All that a runner needs from outside, as ports. Only a composition root fills it in. */
+import type { RunnerId, UserId } from "../core/ids.ts";
+import type { CheckedPipeline } from "../core/pipeline.ts";
+import type { Lane } from "../core/ids.ts";
+import type { Sha256 } from "../core/ids.ts";
+import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { EventQueue } from "../ports/event-queue.ts";
+import type { Log } from "../ports/log.ts";
+import type { MediaTools } from "../ports/media-tools.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { ChatModel, Transcriber } from "../ports/providers.ts";
+import type { Sources } from "../ports/sources.ts";
+import type { StagePool } from "../ports/stage-pool.ts";
+import type { Defences } from "./defences.ts";
+import type { RunnerListener } from "./runner-events.ts";
+
+/** A pipeline by its digest; `undefined` where this runner does not have it. */
+export interface Pipelines {
+  find(digest: Sha256): CheckedPipeline | undefined;
+}
+
+/** Calls that cost money, by provider name. */
+export interface PaidProvider {
+  call(request: PaidRequest, signal: AbortSignal): Promise<PaidAnswer>;
+}
+
+export interface Providers {
+  transcriber: Transcriber | null;
+  chat: ChatModel | null;
+  paid: ReadonlyMap<string, PaidProvider>;
+}
+
+/** Tells whether a process of this machine is gone, so that its runner need not be waited for. */
+export interface ProcessWatch {
+  readonly self: { pid: number; boot: string };
+  readonly host: string;
+  isGone(process: { pid: number; boot: string }): boolean;
+}
+
+export interface RunnerClocks {
+  /** Others take this runner for dead when its record stood still for so long. */
+  leaseMs: number;
+  sweepMs: number;
+}
+
+export interface RunnerWorld {
+  readonly runner: RunnerId;
+  readonly user: UserId;
+  readonly version: string;
+  readonly store: ObjectStore;
+  readonly queues: Readonly<Partial<Record<Lane, EventQueue>>>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+  readonly tools: MediaTools;
+  readonly sources: Sources;
+  readonly pool: StagePool;
+  readonly pipelines: Pipelines;
+  readonly providers: Providers;
+  /** Null where processes of other machines share the store. */
+  readonly processes: ProcessWatch | null;
+  readonly cores: number;
+  /** Items worked on at once. */
+  readonly items: number;
+  /** Absolute; scratch folders live here, one an item, removed when its run ends. */
+  readonly workDir: string;
+  readonly clocks: RunnerClocks;
+  readonly defences: Readonly<Defences>;
+  readonly listener: RunnerListener;
+}
