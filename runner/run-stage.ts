@@ -66,7 +66,7 @@ export async function runStage(
       return finish(run, stage, entry, ingredients, why);
     } catch (thrown) {
       const error = asClipscribeError(thrown);
-      if (!isKind(error, "transient") || run.signal.aborted)
+      if (error.kind !== "transient" || run.signal.aborted)
         return fail(run, stage, error, why, tries);
       tries++;
       if (tries >= stage.retry.attempts)
@@ -264,7 +264,8 @@ function fail(
   why: string,
   tries: number,
 ): FinishedStage {
-  if (isKind(error, "cancelled", "conflict") || run.signal.aborted) throw error;
+  const isInterrupted = error.kind === "cancelled" || error.kind === "conflict";
+  if (isInterrupted || run.signal.aborted) throw error;
   const held = isHeld(error) && !stage.optional;
   const failed: StageRecord = {
     ...record(held ? "held" : "failed", why, null, run.world.clock.now(), null, tries),

@@ -1,0 +1,341 @@
+/**
+ * The bucket as a folder: `key-path.ts` says where, this says how.
+ *
+ * An object is written beside the store's root, flushed, and moved into place by one rename (or,
+ * where it must not exist, one link), then its folder is flushed. A condition is checked and
+ * committed inside one critical section of all processes. So readers see the old bytes or the new
+ * ones; a crash leaves at most a temporary file, which the next start sweeps.
+ *
+ * Etags: up to 64 KiB the SHA-256 of the bytes (as R2's depend on the bytes alone); above, inode,
+ * size and time of change, for what is large is content-addressed anyway.
+ */
+import { randomUUID } from "node:crypto";
+import type { BigIntStats } from "node:fs";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { sha256Of } from "../../core/digest.ts";
+import { ClipscribeError } from "../../core/errors.ts";
+import type { ObjectKey } from "../../core/keys.ts";
+import type {
+  Etag,
+  GetOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  StoredObject,
+} from "../../ports/object-store.ts";
+import { codeOf, describeDiskError } from "./disk-error.ts";
+import { realDiskFs, streamHandle } from "./disk-fs.ts";
+import type { DiskFs } from "./disk-fs.ts";
+import { listObjects } from "./disk-list.ts";
+import { openDiskUploads } from "./disk-uploads.ts";
+import { pathOfKey } from "./key-path.ts";
+import { openProcessLock } from "./process-lock.ts";
+
+/** Reading so much to know an etag costs less than 0.1 ms. */
+const HASHED_ETAG_BYTES = 64 * 1024n;
+/** A temporary file this old has no owner: the longest upload of a part takes minutes. */
+const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
+
+export interface DiskStoreOptions {
+  root: string;
+  fs?: DiskFs;
+  now?: () => Date;
+}
+
+export interface DiskStore extends ObjectStore, AsyncDisposable {
+  /** Absolute path of an object's file, for a person. */
+  pathOf(key: ObjectKey): string;
+}
+
+export function openDiskStore(options: DiskStoreOptions): DiskStore {
+  const { root, fs = realDiskFs } = options;
+  const temporaryDir = join(root, ".tmp");
+  guard(root, () => fs.makeFolder(temporaryDir));
+  const lock = openProcessLock(join(root, ".lock"));
+  sweepTemporary(fs, temporaryDir, options.now?.() ?? new Date());
+  const folders = createFolders(fs);
+  const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
+  const temporary = (): string => join(temporaryDir, randomUUID());
+
+  /** Moves a finished temporary file into place, if the condition holds. */
+  async function commit(key: ObjectKey, from: string, put: PutOptions): Promise<void> {
+    const path = pathOf(key);
+    try {
+      folders.make(dirname(path));
+      put.signal?.throwIfAborted();
+      if (put.ifMatch === null) {
+        linkNew(fs, from, path, key);
+        fs.unlink(from);
+      } else {
+        lock.run(() => {
+          if (put.ifMatch !== undefined) assertEtag(fs, path, key, put.ifMatch);
+          fs.rename(from, path);
+        });
+      }
+    } catch (error) {
+      ignoreMissing(() => fs.unlink(from));
+      throw describeDiskError(error, path);
+    }
+    if (put.durability !== "recomputable") await folders.sync(dirname(path));
+  }
+
+  const store: DiskStore = {
+    minWriteIntervalMs: 0,
+    pathOf,
+
+    async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
+      get.signal?.throwIfAborted();
+      const path = pathOf(key);
+      const { body, info } = readObject(fs, path, key);
+      const etag = etagOf(info, body);
+      const object = { key, etag, sizeBytes: Number(info.size), modifiedAt: info.mtime, body };
+      if (get.ifNoneMatch === etag) return undefined as unknown as StoredObject;
+      if (get.range === undefined) return object;
+      const { start, end } = clampRange(key, get.range, body.length);
+      return { ...object, body: body.subarray(start, end + 1) };
+    },
+
+    async getStream(key, get = {}) {
+      const path = pathOf(key);
+      const handle = await fs.openRead(path).catch((error: unknown) => {
+        throw missingOr(error, path, key);
+      });
+      const info = await handle.stat({ bigint: true });
+      const sizeBytes = Number(info.size);
+      const range = get.range && clampRange(key, get.range, sizeBytes);
+      const etag = etagOfFile(fs, path, info);
+      return { key, etag, sizeBytes, modifiedAt: info.mtime, body: streamHandle(handle, range) };
+    },
+
+    async put(key, body, put = {}) {
+      put.signal?.throwIfAborted();
+      const from = temporary();
+      try {
+        await fs.writeNew(from, body, put.durability !== "recomputable");
+      } catch (error) {
+        ignoreMissing(() => fs.unlink(from));
+        throw describeDiskError(error, pathOf(key));
+      }
+      const large = BigInt(body.length) > HASHED_ETAG_BYTES;
+      const etag = large ? etagOf(fs.stat(from), undefined) : hashedEtag(body);
+      await commit(key, from, put);
+      return etag;
+    },
+
+    async putStream(key, body, put = {}) {
+      const from = temporary();
+      try {
+        await using handle = await fs.openNew(from);
+        for await (const chunk of body) {
+          put.signal?.throwIfAborted();
+          await handle.writeFile(chunk);
+        }
+        if (put.durability !== "recomputable") await handle.sync();
+      } catch (error) {
+        ignoreMissing(() => fs.unlink(from));
+        throw describeDiskError(error, pathOf(key));
+      }
+      const etag = etagOfFile(fs, from, fs.stat(from));
+      await commit(key, from, put);
+      return etag;
+    },
+
+    async head(key, head = {}) {
+      head.signal?.throwIfAborted();
+      return describeObject(fs, pathOf(key), key);
+    },
+
+    list: (prefix, list = {}) => listObjects({ root, fs, describe: describeObject }, prefix, list),
+
+    async copy(from, to, put = {}) {
+      const copied = temporary();
+      try {
+        fs.link(pathOf(from), copied);
+      } catch (error) {
+        throw missingOr(error, pathOf(from), from);
+      }
+      const etag = etagOfFile(fs, copied, fs.stat(copied));
+      await commit(to, copied, put);
+      return etag;
+    },
+
+    async delete(key, remove = {}) {
+      remove.signal?.throwIfAborted();
+      const path = pathOf(key);
+      try {
+        lock.run(() => {
+          if (remove.ifMatch !== undefined) assertEtag(fs, path, key, remove.ifMatch);
+          fs.unlink(path);
+        });
+      } catch (error) {
+        const gone = codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
+        if (gone) return;
+        throw describeDiskError(error, path);
+      }
+      await folders.sync(dirname(path));
+    },
+
+    presign: (key) => Promise.resolve(pathToFileURL(pathOf(key))),
+    ...openDiskUploads({ root, fs, commit, temporary }),
+    [Symbol.asyncDispose]: () => Promise.resolve(lock.close()),
+  };
+  return store;
+}
+
+/** Makes folders and flushes them: each new folder's parent, too, or its name is not durable. */
+function createFolders(fs: DiskFs): {
+  make(path: string): void;
+  sync(path: string): Promise<void>;
+} {
+  const pending = new Set<string>();
+  const waiting = new Map<string, Promise<void>>();
+
+  function syncShared(path: string): Promise<void> {
+    // Writers that come while a flush is under way share the next one, not this one.
+    const next = (waiting.get(path) ?? Promise.resolve()).then(async () => {
+      if (waiting.get(path) === next) waiting.delete(path);
+      await fs.syncFolder(path);
+    });
+    waiting.set(path, next);
+    return next;
+  }
+
+  const joined = new Map<string, Promise<void>>();
+  function joinSync(path: string): Promise<void> {
+    let flush = joined.get(path);
+    if (flush === undefined) {
+      flush = Promise.resolve().then(() => {
+        joined.delete(path);
+        return syncShared(path);
+      });
+      joined.set(path, flush);
+    }
+    return flush;
+  }
+
+  return {
+    make(path) {
+      const top = fs.makeFolder(path);
+      if (top === undefined) return;
+      for (let folder = path; folder.length >= top.length; folder = dirname(folder)) {
+        pending.add(dirname(folder));
+      }
+    },
+    async sync(path) {
+      const parents = [...pending].filter((folder) => path.startsWith(folder));
+      try {
+        await Promise.all([path, ...parents].map(joinSync));
+      } catch (error) {
+        throw describeDiskError(error, path);
+      }
+      for (const parent of parents) pending.delete(parent);
+    },
+  };
+}
+
+function readObject(fs: DiskFs, path: string, key: ObjectKey): ReturnType<DiskFs["read"]> {
+  try {
+    return fs.read(path);
+  } catch (error) {
+    throw missingOr(error, path, key);
+  }
+}
+
+function describeObject(fs: DiskFs, path: string, key: ObjectKey): ObjectInfo | undefined {
+  try {
+    const info = fs.stat(path);
+    if (!info.isFile()) return undefined;
+    const etag = etagOfFile(fs, path, info);
+    return { key, etag, sizeBytes: Number(info.size), modifiedAt: info.mtime };
+  } catch (error) {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+    throw describeDiskError(error, path);
+  }
+}
+
+function assertEtag(fs: DiskFs, path: string, key: ObjectKey, expected: Etag | null): void {
+  const current = describeObject(fs, path, key)?.etag ?? null;
+  if (current !== expected) throw conflict(key);
+}
+
+function linkNew(fs: DiskFs, from: string, to: string, key: ObjectKey): void {
+  try {
+    fs.link(from, to);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") throw conflict(key);
+    throw error;
+  }
+}
+
+function conflict(key: ObjectKey): ClipscribeError {
+  return new ClipscribeError("conflict", "the object was changed by another writer", {
+    details: { key },
+  });
+}
+
+function missingOr(error: unknown, path: string, key: ObjectKey): ClipscribeError {
+  const code = codeOf(error);
+  if (code !== "ENOENT" && code !== "ENOTDIR" && code !== "EISDIR") {
+    return describeDiskError(error, path);
+  }
+  return new ClipscribeError("missing", "there is no such object", { details: { key } });
+}
+
+function etagOfFile(fs: DiskFs, path: string, info: BigIntStats): Etag {
+  return info.size > HASHED_ETAG_BYTES ? etagOf(info, undefined) : hashedEtag(fs.read(path).body);
+}
+
+function etagOf(info: BigIntStats, body: Uint8Array | undefined): Etag {
+  if (body !== undefined && info.size <= HASHED_ETAG_BYTES) return hashedEtag(body);
+  return `${info.ino.toString(36)}-${info.mtimeNs.toString(36)}-${info.size.toString(36)}` as Etag;
+}
+
+function hashedEtag(body: Uint8Array): Etag {
+  return sha256Of(body).slice(0, 32) as unknown as Etag;
+}
+
+function clampRange(
+  key: ObjectKey,
+  range: { start: number; end?: number },
+  sizeBytes: number,
+): { start: number; end: number } {
+  if (range.start >= sizeBytes) {
+    throw new ClipscribeError("contract", "the range starts past the object's end", {
+      details: { key, start: range.start, size: sizeBytes },
+    });
+  }
+  return { start: range.start, end: Math.min(range.end ?? sizeBytes - 1, sizeBytes - 1) };
+}
+
+function sweepTemporary(fs: DiskFs, dir: string, now: Date): void {
+  void fs.names(dir).then(
+    (names) => {
+      for (const { name } of names) {
+        ignoreMissing(() => {
+          const path = join(dir, name);
+          const ageMs = now.getTime() - Number(fs.stat(path).mtimeMs);
+          if (ageMs > STALE_TEMPORARY_MS) fs.removeTree(path);
+        });
+      }
+    },
+    () => undefined,
+  );
+}
+
+function ignoreMissing(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // Another process was faster, or there was nothing: either way it is gone.
+  }
+}
+
+function guard(path: string, work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    throw describeDiskError(error, path);
+  }
+}

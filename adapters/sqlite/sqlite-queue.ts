@@ -1,0 +1,181 @@
+/**
+ * The queue as a SQLite file, shared by the processes of one machine. Leases and delays run by the
+ * machine's wall clock, which its processes share. A sender wakes waiting pullers by touching a
+ * file beside the database; a slow poll covers what the file system does not tell.
+ */
+import { randomUUID } from "node:crypto";
+import { closeSync, existsSync, futimesSync, openSync, watch } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+
+import { ClipscribeError } from "../../core/errors.ts";
+import { MAX_DELAY_MS, MAX_EVENT_BYTES } from "../../ports/event-queue.ts";
+import type { EventQueue, LeasedEvent, PullOptions } from "../../ports/event-queue.ts";
+
+/** Another process's transaction takes milliseconds. */
+const BUSY_MS = 10_000;
+/** Looks again at least so often, should a wake-up be missed. */
+const SAFETY_POLL_MS = 1_000;
+
+export interface SqliteQueueOptions {
+  file: string;
+  /** Several queues may share a file. */
+  name: string;
+  now?: () => number;
+}
+
+const SCHEMA = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  CREATE TABLE IF NOT EXISTS events (
+    id TEXT PRIMARY KEY, queue TEXT NOT NULL, body TEXT NOT NULL,
+    visible_at INTEGER NOT NULL, lease TEXT, attempts INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS events_due ON events (queue, visible_at);
+  CREATE UNIQUE INDEX IF NOT EXISTS events_lease ON events (lease) WHERE lease IS NOT NULL;
+`;
+
+export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & AsyncDisposable {
+  const { file, name, now = Date.now } = options;
+  const database = guard(() => {
+    const opened = new DatabaseSync(file, { timeout: BUSY_MS });
+    opened.exec(SCHEMA);
+    return opened;
+  });
+  const wakeFile = `${file}.wake`;
+  if (!existsSync(wakeFile)) closeSync(openSync(wakeFile, "a"));
+  const local = new Set<() => void>();
+  const insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, NULL, 0)");
+  const due = database.prepare(
+    "SELECT id, body, attempts FROM events WHERE queue = ? AND visible_at <= ? ORDER BY visible_at LIMIT ?",
+  );
+  const lease = database.prepare(
+    "UPDATE events SET lease = ?, visible_at = ?, attempts = attempts + 1 WHERE id = ?",
+  );
+  const nextDue = database.prepare("SELECT min(visible_at) AS at FROM events WHERE queue = ?");
+  const remove = database.prepare("DELETE FROM events WHERE lease = ? AND visible_at > ?");
+  const giveBack = database.prepare(
+    "UPDATE events SET lease = NULL, visible_at = ? WHERE lease = ? AND visible_at > ?",
+  );
+
+  function inTransaction<Value>(work: () => Value): Value {
+    return guard(() => {
+      database.exec("BEGIN IMMEDIATE");
+      try {
+        const value = work();
+        database.exec("COMMIT");
+        return value;
+      } catch (error) {
+        database.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  function wake(): void {
+    const fd = openSync(wakeFile, "a");
+    futimesSync(fd, new Date(), new Date());
+    closeSync(fd);
+    for (const notify of local) notify();
+  }
+
+  function take(max: number, visibilityMs: number): LeasedEvent[] {
+    // Looking first takes no lock, and most looks find nothing.
+    const at = now();
+    if (due.get(name, at, 1) === undefined) return [];
+    return inTransaction(() =>
+      (due.all(name, at, max) as { id: string; body: string; attempts: number }[]).map((row) => {
+        const leaseId = randomUUID();
+        lease.run(leaseId, at + visibilityMs, row.id);
+        return { id: row.id, leaseId, body: row.body, attempts: row.attempts + 1 };
+      }),
+    );
+  }
+
+  function untilNext(deadline: number): number {
+    const { at } = nextDue.get(name) as { at: number | null };
+    const waitMs = Math.min(deadline - now(), SAFETY_POLL_MS, (at ?? Infinity) - now());
+    return Math.max(1, waitMs);
+  }
+
+  return {
+    async send(body, send = {}) {
+      const delayMs = send.delayMs ?? 0;
+      if (Buffer.byteLength(body) > MAX_EVENT_BYTES || delayMs > MAX_DELAY_MS || delayMs < 0) {
+        throw new ClipscribeError("contract", "the queue takes no such message", {
+          details: { bytes: Buffer.byteLength(body), delay_ms: delayMs },
+        });
+      }
+      guard(() => insert.run(randomUUID(), name, body, now() + delayMs));
+      wake();
+    },
+
+    async pull(pull: PullOptions) {
+      const deadline = now() + (pull.waitMs ?? 0);
+      for (;;) {
+        throwIfAborted(pull.signal);
+        const events = guard(() => take(pull.max, pull.visibilityMs));
+        if (events.length > 0 || now() >= deadline) return events;
+        await waitForWake(wakeFile, local, untilNext(deadline), pull.signal);
+      }
+    },
+
+    async ack(leaseIds) {
+      inTransaction(() => {
+        for (const leaseId of leaseIds) remove.run(leaseId, now());
+      });
+    },
+
+    async retry(leases) {
+      inTransaction(() => {
+        for (const { leaseId, delayMs } of leases) giveBack.run(now() + delayMs, leaseId, now());
+      });
+      wake();
+    },
+
+    [Symbol.asyncDispose]: () => Promise.resolve(database.close()),
+  };
+}
+
+/** Resolves at a wake-up, after `ms`, or at the abort: the caller looks again in any case. */
+function waitForWake(
+  file: string,
+  local: Set<() => void>,
+  ms: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = watch(file, { persistent: false });
+    const done = (): void => {
+      clearTimeout(timer);
+      watcher.close();
+      local.delete(done);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    watcher.on("change", done).on("error", () => undefined);
+    local.add(done);
+    signal?.addEventListener("abort", done, { once: true });
+  });
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  throw new ClipscribeError("cancelled", "the work was interrupted", { cause: signal.reason });
+}
+
+function guard<Value>(work: () => Value): Value {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof ClipscribeError) throw cause;
+    const { errcode } = cause as { errcode?: number };
+    // SQLite's primary result codes: 5 BUSY, 6 LOCKED, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN.
+    const primary = (errcode ?? 0) & 0xff;
+    const kind = primary === 8 || primary === 14 ? "denied" : "transient";
+    throw new ClipscribeError(kind, "the queue's file can't be used now", {
+      hint: "check that its folder is writable and the disk has room, then run again",
+      cause,
+    });
+  }
+}
