@@ -34,7 +34,7 @@ import { pathOfKey } from "./key-path.ts";
 import { openProcessLock } from "./process-lock.ts";
 
 /** Reading so much to know an etag costs less than 0.1 ms. */
-const HASHED_ETAG_BYTES = 64 * 1024n;
+const HASHED_ETAG_BYTES = 65_536n;
 /** A temporary file this old has no owner: the longest upload of a part takes minutes. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
 

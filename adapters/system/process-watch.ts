@@ -17,7 +17,11 @@ export function openProcessWatch(): SystemProcesses {
     self: { pid: process.pid, boot },
     host: hostname(),
     isGone(other) {
-      if (other.boot !== boot) return true;
+      const [theirBoot, theirNamespace] = other.boot.split(" ");
+      const [ourBoot, ourNamespace] = boot.split(" ");
+      if (theirBoot !== ourBoot) return true;
+      // Another container's process: its number says nothing here, so its lease decides.
+      if (theirNamespace !== ourNamespace) return false;
       try {
         process.kill(other.pid, 0);
         return false;
@@ -35,7 +39,7 @@ export function openProcessWatch(): SystemProcesses {
 function bootId(): string {
   try {
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-    return `${boot}:${readlinkSync("/proc/self/ns/pid")}`;
+    return `${boot} ${readlinkSync("/proc/self/ns/pid")}`;
   } catch {
     return `up-since-${Math.round((Date.now() / 1000 - uptime()) / 10)}`;
   }

@@ -1,0 +1,147 @@
+/**
+ * The rows of a job's `status.json`. Tails that end together share one write; a write that lost
+ * the race is merged and tried again. The job is finished when every item of its metadata has an
+ * outcome or is held.
+ */
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import type { ItemId, JobId } from "../core/ids.ts";
+import type { UserKeys } from "../core/keys.ts";
+import { OUTCOMES, JobStatus, Metadata } from "../core/records.ts";
+import type { JobRow } from "../core/records.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Etag, ObjectStore } from "../ports/object-store.ts";
+
+/** Racing writers each win in turn; more rounds than this mean something else is wrong. */
+const MAX_ROUNDS = 50;
+/** The next write waits a multiple of the last one's time, so a job of 10,000 rows costs little. */
+const REST_FACTOR = 4;
+
+export interface JobRows {
+  /** Resolves once the row is durable. */
+  set(job: JobId, item: ItemId, row: JobRow): Promise<void>;
+}
+
+interface Waiting {
+  item: ItemId;
+  row: JobRow;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+export function openJobRows(store: ObjectStore, keys: UserKeys, clock: Clock): JobRows {
+  const queues = new Map<JobId, Waiting[]>();
+
+  async function drain(job: JobId, queue: Waiting[]): Promise<void> {
+    let restMs = 0;
+    while (queue.length > 0) {
+      await clock.sleep(restMs);
+      const batch = queue.splice(0);
+      const startedMs = clock.monotonicMs();
+      try {
+        await writeRows(store, keys, clock, job, batch);
+        for (const { resolve } of batch) resolve();
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+      restMs = (clock.monotonicMs() - startedMs) * REST_FACTOR;
+    }
+    queues.delete(job);
+  }
+
+  return {
+    set(job, item, row) {
+      return new Promise((resolve, reject) => {
+        const waiting = { item, row, resolve, reject };
+        const queue = queues.get(job);
+        if (queue !== undefined) {
+          queue.push(waiting);
+          return;
+        }
+        const created = [waiting];
+        queues.set(job, created);
+        void drain(job, created);
+      });
+    },
+  };
+}
+
+async function writeRows(
+  store: ObjectStore,
+  keys: UserKeys,
+  clock: Clock,
+  job: JobId,
+  batch: readonly Waiting[],
+): Promise<void> {
+  const key = keys.status(job);
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const current = await readStatus(store, keys, job);
+    const status = current?.status ?? emptyStatus(job, clock);
+    const changed = batch.filter(({ item, row }) => isNewer(row, status.rows[item]));
+    if (current !== undefined && changed.length === 0) return;
+    for (const { item, row } of changed) status.rows[item] = row;
+    const now = clock.now().toISOString();
+    const finished = await isFinished(store, keys, job, status);
+    status.updated_at = now;
+    if (finished && status.status !== "finished") status.finished_at = now;
+    if (!finished) status.finished_at = null;
+    status.status = finished ? "finished" : "running";
+    try {
+      await store.put(key, Buffer.from(JSON.stringify(status)), {
+        ifMatch: current?.etag ?? null,
+      });
+      return;
+    } catch (error) {
+      if (!isKind(error, "conflict")) throw error;
+    }
+  }
+  throw new ClipscribeError("transient", "the job's status changes too fast", {
+    details: { job },
+  });
+}
+
+export async function readStatus(
+  store: ObjectStore,
+  keys: UserKeys,
+  job: JobId,
+): Promise<{ status: JobStatus; etag: Etag } | undefined> {
+  try {
+    const { body, etag } = await store.get(keys.status(job));
+    const status = JobStatus.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+    return { status, etag };
+  } catch (error) {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  }
+}
+
+/** A row of an older run never replaces a newer one's. */
+function isNewer(row: JobRow, current: JobRow | undefined): boolean {
+  if (current === undefined || row.run > current.run) return true;
+  return row.run === current.run && JSON.stringify(row) !== JSON.stringify(current);
+}
+
+async function isFinished(
+  store: ObjectStore,
+  keys: UserKeys,
+  job: JobId,
+  status: JobStatus,
+): Promise<boolean> {
+  const { body } = await store.get(keys.metadata(job));
+  const metadata = Metadata.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  const over: readonly string[] = [...OUTCOMES, "held"];
+  return metadata.items.every(({ item_id: item }) =>
+    over.includes(status.rows[item]?.status ?? ""),
+  );
+}
+
+function emptyStatus(job: JobId, clock: Clock): JobStatus {
+  const now = clock.now().toISOString();
+  return {
+    schema: 1,
+    job_id: job,
+    status: "running",
+    rows: {},
+    finished_at: null,
+    updated_at: now,
+  };
+}

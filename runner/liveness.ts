@@ -1,0 +1,138 @@
+/**
+ * Who lives. A runner lives while its record under `sys/runners/` changes; whoever sees one stand
+ * still for a lease of their own monotonic clock marks it dead by compare-and-swap. No two clocks
+ * are compared. On one machine a record whose process is gone counts as dead at once.
+ */
+import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
+import type { RunnerId } from "../core/ids.ts";
+import { systemKeys } from "../core/keys.ts";
+import { RunnerRecord } from "../core/records.ts";
+import type { Etag } from "../ports/object-store.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** A record is written three times a lease, so that one lost write is no death. */
+const BEATS_A_LEASE = 3;
+
+export interface Liveness extends AsyncDisposable {
+  /** Aborts when this runner must stop: its record could not be written, or says dead. */
+  readonly lost: AbortSignal;
+  isAlive(runner: RunnerId): Promise<boolean>;
+}
+
+interface Seen {
+  etag: Etag;
+  atMs: number;
+}
+
+/** Writes the first record before it returns: no claim comes before it. */
+export async function openLiveness(world: RunnerWorld, items: () => string[]): Promise<Liveness> {
+  const { store, clock, runner, clocks } = world;
+  const key = systemKeys.runner(runner);
+  const lost = new AbortController();
+  const closing = new AbortController();
+  const seen = new Map<RunnerId, Seen>();
+  let beat = 0;
+  let lastBeatMs = clock.monotonicMs();
+
+  const body = (): Uint8Array => {
+    const record: RunnerRecord = {
+      schema: 1,
+      runner,
+      status: "alive",
+      beat: beat++,
+      items: items(),
+      host: world.processes?.host ?? "remote",
+      process: world.processes?.self ?? null,
+      started_at: startedAt,
+    };
+    return Buffer.from(JSON.stringify(record));
+  };
+  const startedAt = clock.now().toISOString();
+  let etag: Etag | null = await store.put(key, body(), {
+    ifMatch: null,
+    durability: "recomputable",
+  });
+
+  async function keepBeating(): Promise<void> {
+    while (!closing.signal.aborted) {
+      await clock.sleep(clocks.leaseMs / BEATS_A_LEASE, closing.signal);
+      try {
+        etag = await store.put(key, body(), { ifMatch: etag, durability: "recomputable" });
+        lastBeatMs = clock.monotonicMs();
+      } catch (error) {
+        const silentMs = clock.monotonicMs() - lastBeatMs;
+        if (isKind(error, "conflict") || silentMs > (clocks.leaseMs * 2) / 3) {
+          lost.abort(
+            new ClipscribeError("conflict", "this runner was taken for dead", { cause: error }),
+          );
+          return;
+        }
+        world.log.warn("a heartbeat could not be written", {
+          error: asClipscribeError(error).message,
+        });
+      }
+    }
+  }
+  const beating = keepBeating().catch(() => undefined);
+
+  return {
+    lost: lost.signal,
+    async isAlive(other) {
+      if (other === runner) return true;
+      return readAlive(world, other, seen);
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await beating;
+      if (!lost.signal.aborted) await store.delete(key).catch(() => undefined);
+    },
+  };
+}
+
+async function readAlive(
+  world: RunnerWorld,
+  other: RunnerId,
+  seen: Map<RunnerId, Seen>,
+): Promise<boolean> {
+  const { store, clock, processes, clocks } = world;
+  const key = systemKeys.runner(other);
+  const found = await store.get(key).catch((error: unknown) => {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  });
+  const record = found && RunnerRecord.safeParse(parseJson(found.body)).data;
+  if (found === undefined || record === undefined || record.status === "dead") return false;
+  const process = record.process;
+  if (process !== null && processes?.host === record.host && processes.isGone(process)) {
+    await markDead(world, record, found.etag);
+    return false;
+  }
+  const before = seen.get(other);
+  if (before?.etag !== found.etag) {
+    seen.set(other, { etag: found.etag, atMs: clock.monotonicMs() });
+    return true;
+  }
+  if (clock.monotonicMs() - before.atMs < clocks.leaseMs) return true;
+  return !(await markDead(world, record, found.etag));
+}
+
+/** Returns false where the record changed meanwhile: it lives after all. */
+async function markDead(world: RunnerWorld, record: RunnerRecord, etag: Etag): Promise<boolean> {
+  const dead = Buffer.from(JSON.stringify({ ...record, status: "dead" }));
+  try {
+    await world.store.put(systemKeys.runner(record.runner), dead, { ifMatch: etag });
+    world.log.info("a runner is dead; its items are taken over", { runner: record.runner });
+    return true;
+  } catch (error) {
+    if (isKind(error, "conflict")) return false;
+    throw error;
+  }
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body).toString("utf8")) as unknown;
+  } catch {
+    return undefined;
+  }
+}

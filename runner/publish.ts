@@ -1,0 +1,124 @@
+/**
+ * Builds what is published. Everything is a blob first; `manifest.json` names it all; one
+ * compare-and-swap of the item's state, elsewhere, makes it the truth.
+ */
+import { sha256Of } from "../core/digest.ts";
+import type { ManifestRef, Manifest } from "../core/records.ts";
+import type { CachedArtifact } from "../core/records.ts";
+import type { FinishedStage, ItemRun } from "./item-run.ts";
+
+/** BagIt (RFC 8493) names it so; `sha256sum -c manifest-sha256.txt` verifies the folder. */
+export const CHECKSUMS_FILE = "manifest-sha256.txt";
+export const MANIFEST_FILE = "manifest.json";
+
+export interface Published {
+  manifest: Manifest;
+  ref: ManifestRef;
+}
+
+export async function preparePublish(
+  run: ItemRun,
+  finished: ReadonlyMap<string, FinishedStage>,
+  costUsd: number,
+): Promise<Published> {
+  const { ticket, pipeline, world } = run;
+  const files: Manifest["files"] = [];
+  const absent: Manifest["absent"] = [];
+  for (const { file, stage, artifact } of pipeline.publish) {
+    const done = finished.get(stage);
+    const made = done?.entry?.artifacts[artifact];
+    if (made === undefined) {
+      const why = done?.entry == null ? `stage ${stage} is missing` : "this source has none";
+      absent.push({ path: file, why });
+      continue;
+    }
+    await run.shelf.asBlob(made, run.signal);
+    files.push({
+      path: file,
+      sha256: made.sha256,
+      size: made.size,
+      media_type: made.media_type,
+      stage,
+    });
+  }
+  files.push(await keepChecksums(run, files));
+  const missing = [...finished.values()]
+    .filter(({ entry }) => entry === null)
+    .map(({ id, record }) => ({ stage: id, why: record.error?.message ?? record.why }));
+  const manifest: Manifest = {
+    schema: 1,
+    job_id: ticket.job_id,
+    item_id: ticket.item_id,
+    run: ticket.run,
+    outcome: missing.length > 0 ? "partial" : "complete",
+    missing,
+    absent,
+    clipscribe_version: world.version,
+    pipeline: { name: pipeline.name, digest: pipeline.digest },
+    source: ticket.source,
+    info: ticket.info,
+    files,
+    stages: describeStages(run, finished),
+    cost_usd: costUsd,
+    published_at: world.clock.now().toISOString(),
+  };
+  const text = `${JSON.stringify(manifest, null, 2)}\n`;
+  const sha256 = sha256Of(text);
+  const size = Buffer.byteLength(text);
+  await run.shelf.asBlob(textArtifact(text, "application/json"), run.signal);
+  return { manifest, ref: { sha256, size, run: ticket.run } };
+}
+
+/** Two spaces between hash and name, as sha256sum writes and reads it. */
+async function keepChecksums(
+  run: ItemRun,
+  files: Manifest["files"],
+): Promise<Manifest["files"][number]> {
+  const text = files.map(({ sha256, path }) => `${sha256}  ${path}\n`).join("");
+  const artifact = textArtifact(text, "text/plain");
+  await run.shelf.asBlob(artifact, run.signal);
+  return {
+    path: CHECKSUMS_FILE,
+    sha256: artifact.sha256,
+    size: artifact.size,
+    media_type: artifact.media_type,
+    stage: "publish",
+  };
+}
+
+function describeStages(
+  run: ItemRun,
+  finished: ReadonlyMap<string, FinishedStage>,
+): Manifest["stages"] {
+  return run.pipeline.stages.flatMap((stage) => {
+    const entry = finished.get(stage.id)?.entry;
+    if (entry === undefined || entry === null) return [];
+    return [
+      {
+        id: stage.id,
+        uses: stage.uses,
+        key: entry.key,
+        code_digest: stage.codeDigest,
+        params: stage.params,
+        provider: entry.provider,
+        model: entry.model,
+        prompt_digest: entry.prompt_digest,
+        usage: entry.usage,
+        cost_usd: entry.cost,
+        started_at: entry.started_at,
+        ended_at: entry.ended_at,
+        tools: entry.tools,
+      },
+    ];
+  });
+}
+
+function textArtifact(text: string, mediaType: string): CachedArtifact {
+  return {
+    sha256: sha256Of(text),
+    size: Buffer.byteLength(text),
+    media_type: mediaType,
+    file_name: null,
+    inline: text,
+  };
+}

@@ -1,0 +1,123 @@
+/**
+ * What follows a publish or any other end of a run. Every step is idempotent, and the ticket goes
+ * last: a ticket whose item has ended means an unfinished tail, and whoever meets it finishes it.
+ *
+ *   project results/ → dead/ entry → the job's row (and the job) → delete the ticket
+ */
+import { isOutcome } from "../core/item-state.ts";
+import type { UserKeys } from "../core/keys.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import { Manifest } from "../core/records.ts";
+import type { DeadRecord, ItemState, Ticket } from "../core/records.ts";
+import { sha256Of } from "../core/digest.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { readItem } from "./item-record.ts";
+import type { JobRows } from "./job-rows.ts";
+import { MANIFEST_FILE } from "./publish.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** A publish that is overtaken by another starts over; three in a row would be a storm. */
+const MAX_PROJECTIONS = 5;
+/** Files of one item are linked or copied so many at a time. */
+const COPIES_AT_ONCE = 8;
+
+export async function runTail(
+  world: RunnerWorld,
+  keys: UserKeys,
+  rows: JobRows,
+  ticket: Pick<Ticket, "job_id" | "item_id" | "run" | "lane">,
+  ended: ItemState,
+): Promise<void> {
+  const { store } = world;
+  const ticketKey = keys.ticket(ticket.lane, ticket.job_id, ticket.item_id, ticket.run);
+  if (!world.defences.ticketLast) await store.delete(ticketKey);
+  let state = ended;
+  if (state.manifest !== null) state = await project(world, keys, state);
+  if (state.status === "failed") await writeDead(store, keys, world, state);
+  if (isOutcome(state.status) || state.status === "held") {
+    await rows.set(state.job_id, state.item_id, {
+      status: state.status,
+      run: state.run,
+      cost: state.cost,
+      manifest: state.manifest,
+    });
+  }
+  if (world.defences.ticketLast) await store.delete(ticketKey);
+}
+
+/** Makes `results/` show the manifest that the state names, its manifest.json last. */
+async function project(world: RunnerWorld, keys: UserKeys, first: ItemState): Promise<ItemState> {
+  const { store } = world;
+  let state = first;
+  for (let round = 0; round < MAX_PROJECTIONS; round++) {
+    const named = state.manifest;
+    if (named === null) return state;
+    await projectOnce(world, keys, state);
+    const now = await readItem(store, keys.item(state.job_id, state.item_id));
+    if (now === undefined || now.state.manifest?.sha256 === named.sha256) return state;
+    state = now.state;
+  }
+  throw new ClipscribeError("transient", "an item is republished faster than it can be shown");
+}
+
+async function projectOnce(world: RunnerWorld, keys: UserKeys, state: ItemState): Promise<void> {
+  const { store } = world;
+  const { job_id: job, item_id: item, manifest: ref } = state;
+  if (ref === null) return;
+  const target = keys.result(job, item, MANIFEST_FILE);
+  const shown = await store.get(target).catch((error: unknown) => {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  });
+  if (shown !== undefined && sha256Of(shown.body) === ref.sha256) return;
+  const { body } = await store.get(keys.blob(ref.sha256));
+  const manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  if (!world.defences.manifestLast) await store.copy(keys.blob(ref.sha256), target);
+  await inParallel(manifest.files, async ({ path, sha256 }) => {
+    await store.copy(keys.blob(sha256), keys.result(job, item, path), {
+      durability: "recomputable",
+    });
+  });
+  const current = new Set<string>(manifest.files.map(({ path }) => keys.result(job, item, path)));
+  if (shown !== undefined) {
+    for await (const { key } of store.list(keys.results(job, item))) {
+      if (!current.has(key) && key !== target) await store.delete(key);
+    }
+  }
+  if (world.defences.manifestLast) {
+    await store.copy(keys.blob(ref.sha256), target, { durability: "recomputable" });
+  }
+}
+
+async function writeDead(
+  store: ObjectStore,
+  keys: UserKeys,
+  world: RunnerWorld,
+  state: ItemState,
+): Promise<void> {
+  const { job_id: job, item_id: item } = state;
+  const error = state.error ?? { kind: "bug" as const, message: "unknown", hint: null, cause: [] };
+  const dead: DeadRecord = {
+    schema: 1,
+    job_id: job,
+    item_id: item,
+    run: state.run,
+    attempts: state.attempts,
+    reason: error.message,
+    error,
+    replay: `clipscribe run --again ${JSON.stringify(state.input?.source.filename ?? item)}`,
+    at: world.clock.now().toISOString(),
+  };
+  await store.put(keys.dead(job, item), Buffer.from(`${JSON.stringify(dead, null, 2)}\n`));
+}
+
+async function inParallel<Value>(
+  values: readonly Value[],
+  work: (value: Value) => Promise<void>,
+): Promise<void> {
+  const queue = values.values();
+  const worker = async (): Promise<void> => {
+    for (const value of queue) await work(value);
+  };
+  await Promise.all(Array.from({ length: Math.min(COPIES_AT_ONCE, values.length) }, worker));
+}
