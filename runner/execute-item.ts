@@ -5,6 +5,7 @@
 import { asClipscribeError } from "../core/errors.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import { ArtifactLost } from "./artifact-shelf.ts";
+import { PausedByPerson } from "./interruptions.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
 import { runStage } from "./run-stage.ts";
 
@@ -37,6 +38,7 @@ async function runAll(
   const start = async (stage: CheckedStage): Promise<void> => {
     await Promise.all(stage.after.map((id) => started.get(id)));
     run.signal.throwIfAborted();
+    if (run.isPaused()) throw new PausedByPerson();
     finished.set(stage.id, await runStage(run, stage, finished));
   };
   for (const stage of run.pipeline.stages) started.set(stage.id, start(stage));

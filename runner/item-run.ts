@@ -33,6 +33,10 @@ export interface ItemRun {
   /** Tells the item's record of a change; `ended` when a stage ran to its end. */
   readonly onStage: (id: string, record: StageRecord, ended: boolean) => void;
   readonly files: WorkFiles;
+  /** True once the job was paused: the stages under way end, no other starts. */
+  readonly isPaused: () => boolean;
+  /** Reads what people want of the job. @throws what ends the work when it is paused or cancelled. */
+  readonly checkControl: () => Promise<void>;
 }
 
 /** A stage that is over: its artifacts and what is known of how they were made. */

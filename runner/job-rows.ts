@@ -6,10 +6,11 @@
 import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ItemId, JobId } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
-import { OUTCOMES, JobStatus, Metadata } from "../core/records.ts";
+import { OUTCOMES, JobStatus } from "../core/records.ts";
 import type { JobRow } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
+import type { JobMetadata } from "./job-metadata.ts";
 
 /** Racing writers each win in turn; more rounds than this mean something else is wrong. */
 const MAX_ROUNDS = 50;
@@ -28,7 +29,12 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-export function openJobRows(store: ObjectStore, keys: UserKeys, clock: Clock): JobRows {
+export function openJobRows(
+  store: ObjectStore,
+  keys: UserKeys,
+  jobs: JobMetadata,
+  clock: Clock,
+): JobRows {
   const queues = new Map<JobId, Waiting[]>();
 
   async function drain(job: JobId, queue: Waiting[]): Promise<void> {
@@ -38,7 +44,7 @@ export function openJobRows(store: ObjectStore, keys: UserKeys, clock: Clock): J
       const batch = queue.splice(0);
       const startedMs = clock.monotonicMs();
       try {
-        await writeRows(store, keys, clock, job, batch);
+        await writeRows({ store, keys, jobs, clock }, job, batch);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);
@@ -65,10 +71,15 @@ export function openJobRows(store: ObjectStore, keys: UserKeys, clock: Clock): J
   };
 }
 
+interface RowWriter {
+  store: ObjectStore;
+  keys: UserKeys;
+  jobs: JobMetadata;
+  clock: Clock;
+}
+
 async function writeRows(
-  store: ObjectStore,
-  keys: UserKeys,
-  clock: Clock,
+  { store, keys, jobs, clock }: RowWriter,
   job: JobId,
   batch: readonly Waiting[],
 ): Promise<void> {
@@ -80,7 +91,7 @@ async function writeRows(
     if (current !== undefined && changed.length === 0) return;
     for (const { item, row } of changed) status.rows[item] = row;
     const now = clock.now().toISOString();
-    const finished = await isFinished(store, keys, job, status);
+    const finished = await isFinished(jobs, job, status);
     status.updated_at = now;
     if (finished && status.status !== "finished") status.finished_at = now;
     if (!finished) status.finished_at = null;
@@ -120,18 +131,10 @@ function isNewer(row: JobRow, current: JobRow | undefined): boolean {
   return row.run === current.run && JSON.stringify(row) !== JSON.stringify(current);
 }
 
-async function isFinished(
-  store: ObjectStore,
-  keys: UserKeys,
-  job: JobId,
-  status: JobStatus,
-): Promise<boolean> {
-  const { body } = await store.get(keys.metadata(job));
-  const metadata = Metadata.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+async function isFinished(jobs: JobMetadata, job: JobId, status: JobStatus): Promise<boolean> {
+  const { items } = await jobs.read(job);
   const over: readonly string[] = [...OUTCOMES, "held"];
-  return metadata.items.every(({ item_id: item }) =>
-    over.includes(status.rows[item]?.status ?? ""),
-  );
+  return items.every(({ item_id: item }) => over.includes(status.rows[item]?.status ?? ""));
 }
 
 function emptyStatus(job: JobId, clock: Clock): JobStatus {

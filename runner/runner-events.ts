@@ -28,6 +28,8 @@ export type RunnerEvent =
       in_ms: number;
       why: string;
     })
+  /** Its ticket could not be taken on or finished now; it stays for the next run. */
+  | (AboutItem & { type: "item-troubled"; error: ErrorRecord })
   | (AboutItem & {
       type: "item-ended";
       status: ItemStatus;

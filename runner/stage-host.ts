@@ -27,6 +27,7 @@ export function createStageHost(
   const about = { job_id: run.ticket.job_id, item_id: run.ticket.item_id, run: run.ticket.run };
 
   async function paid(request: PaidRequest, estimateUsd: number): ReturnType<StageHost["paid"]> {
+    await run.checkControl();
     const context = { signal: run.signal, spending: run.spending, isAlive: run.isAlive };
     const answer = await payOnce(world, run.keys, request, estimateUsd, context);
     meter.provider = { provider: request.provider, model: request.model };

@@ -1,0 +1,42 @@
+/**
+ * Tickets to look at, once each, however often they are heard of: from a message, a listing, or
+ * whoever wrote them. Messages are kept with their ticket until it is known what became of it.
+ */
+import type { TicketAddress } from "../core/keys.ts";
+import type { Lane } from "../core/ids.ts";
+
+export interface PendingTicket {
+  key: string;
+  address: TicketAddress;
+  leases: string[];
+}
+
+export interface PendingTickets {
+  add(key: string, address: TicketAddress, leaseId?: string): void;
+  /** Takes the next ticket of one of these lanes, urgent ones first. */
+  take(lanes: readonly Lane[]): PendingTicket | undefined;
+  count(lane: Lane): number;
+}
+
+export function createPendingTickets(): PendingTickets {
+  const lanes: Record<Lane, Map<string, PendingTicket>> = { urgent: new Map(), batch: new Map() };
+  return {
+    add(key, address, leaseId) {
+      const tickets = lanes[address.lane];
+      const known = tickets.get(key);
+      const leases = leaseId === undefined ? [] : [leaseId];
+      if (known === undefined) tickets.set(key, { key, address, leases });
+      else known.leases.push(...leases);
+    },
+    take(wanted) {
+      for (const lane of wanted) {
+        const [first] = lanes[lane];
+        if (first === undefined) continue;
+        lanes[lane].delete(first[0]);
+        return first[1];
+      }
+      return undefined;
+    },
+    count: (lane) => lanes[lane].size,
+  };
+}

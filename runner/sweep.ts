@@ -1,0 +1,119 @@
+/**
+ * The sweep makes a lost event, a crashed runner and a queue that was down look the same: it lists
+ * the tickets and has each old one looked at. It sends no messages. All runners share one cursor,
+ * whose lease is its holder's life; a pass is capped, so that a million tickets cost a little often.
+ */
+import { z } from "zod";
+
+import { isKind } from "../core/errors.ts";
+import { RunnerId } from "../core/ids.ts";
+import { parseTicketKey, systemKeys } from "../core/keys.ts";
+import type { TicketAddress } from "../core/keys.ts";
+import type { Etag } from "../ports/object-store.ts";
+import type { Liveness } from "./liveness.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** A pass reads so many keys at most: ten pages of R2. */
+const MAX_KEYS_A_PASS = 10_000;
+/** A pass has so many tickets looked at, each a read or two. */
+const MAX_LOOKS_A_PASS = 2_000;
+
+const SweepRecord = z.object({
+  schema: z.literal(1),
+  /** Who sweeps now; null between passes. */
+  owner: RunnerId.nullable(),
+  /** The last key that was looked at; null: the next pass begins at the start. */
+  cursor: z.string().nullable(),
+  updated_at: z.iso.datetime(),
+});
+type SweepRecord = z.infer<typeof SweepRecord>;
+
+export interface SweepOptions {
+  world: RunnerWorld;
+  liveness: Liveness;
+  /** Every ticket under it is looked at, each pass from the start; null: all, by the shared cursor. */
+  prefix: string | null;
+  /** Returns false once nothing more can be taken on. */
+  look: (key: string, address: TicketAddress) => boolean;
+  signal: AbortSignal;
+}
+
+export async function sweepOnce(options: SweepOptions): Promise<void> {
+  if (options.prefix !== null) {
+    await walk(options, options.prefix, undefined);
+    return;
+  }
+  const taken = await takeCursor(options);
+  if (taken === undefined) return;
+  const cursor = await walk(options, "inbox/", taken.cursor ?? undefined);
+  await putRecord(options.world, { owner: null, cursor }, taken.etag).catch((error: unknown) => {
+    if (!isKind(error, "conflict")) throw error;
+  });
+}
+
+/** Returns where to go on, or null at the end of the listing. */
+async function walk(
+  { world, look, signal }: SweepOptions,
+  prefix: string,
+  startAfter: string | undefined,
+): Promise<string | null> {
+  const oldest = world.clock.now().getTime() - 2 * world.clocks.leaseMs;
+  let keys = 0;
+  let looks = 0;
+  const options = { signal, ...(startAfter !== undefined && { startAfter }) };
+  let last = startAfter ?? null;
+  for await (const { key, modifiedAt } of world.store.list(prefix, options)) {
+    if (keys++ >= MAX_KEYS_A_PASS || looks >= MAX_LOOKS_A_PASS) return last;
+    const address = parseTicketKey(key);
+    // Younger ones have their event under way, or a runner that just took them.
+    if (address === undefined || modifiedAt.getTime() > oldest) continue;
+    looks++;
+    if (!look(key, address)) return last;
+    last = key;
+  }
+  return null;
+}
+
+async function takeCursor({
+  world,
+  liveness,
+}: SweepOptions): Promise<{ cursor: string | null; etag: Etag } | undefined> {
+  const found = await world.store.get(systemKeys.sweep).catch((error: unknown) => {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  });
+  const record = found === undefined ? undefined : parseRecord(found.body);
+  const owner = record?.owner ?? null;
+  if (owner !== null && owner !== world.runner && (await liveness.isAlive(owner))) return undefined;
+  const cursor = record?.cursor ?? null;
+  try {
+    const etag = await putRecord(world, { owner: world.runner, cursor }, found?.etag ?? null);
+    return { cursor, etag };
+  } catch (error) {
+    if (isKind(error, "conflict")) return undefined;
+    throw error;
+  }
+}
+
+function putRecord(
+  world: RunnerWorld,
+  content: Pick<SweepRecord, "owner" | "cursor">,
+  ifMatch: Etag | null,
+): Promise<Etag> {
+  const record: SweepRecord = {
+    schema: 1,
+    ...content,
+    updated_at: world.clock.now().toISOString(),
+  };
+  const body = Buffer.from(JSON.stringify(record));
+  return world.store.put(systemKeys.sweep, body, { ifMatch, durability: "recomputable" });
+}
+
+/** An unreadable record is an empty one: the sweep begins at the start. */
+function parseRecord(body: Uint8Array): SweepRecord | undefined {
+  try {
+    return SweepRecord.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * A claim's work from its first stage to the write that ends it: published, failed, held, cancelled
+ * or given back. The tail is the caller's, since it needs no slot.
+ */
+import { asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
+import type { ClipscribeError } from "../core/errors.ts";
+import { endRun, publishItem, requeueItem } from "../core/item-state.ts";
+import type { UserKeys } from "../core/keys.ts";
+import { createSpending } from "../core/money.ts";
+import type { CheckedPipeline } from "../core/pipeline.ts";
+import type { ItemState, Metadata, Ticket } from "../core/records.ts";
+import type { ArtifactShelf } from "./artifact-shelf.ts";
+import { executeItem } from "./execute-item.ts";
+import { CancelledByPerson, ClaimLost, Drained, PausedByPerson } from "./interruptions.ts";
+import { openItemLog } from "./item-log.ts";
+import { openItemProgress, writeOwned } from "./item-progress.ts";
+import type { ItemProgress } from "./item-progress.ts";
+import type { ItemVersion } from "./item-record.ts";
+import { openWorkFiles } from "./item-run.ts";
+import type { ItemRun } from "./item-run.ts";
+import type { JobMetadata } from "./job-metadata.ts";
+import type { Liveness } from "./liveness.ts";
+import { preparePublish } from "./publish.ts";
+import { RetryLater, isHeld } from "./run-stage.ts";
+import type { Pools } from "./slots.ts";
+import type { StageCache } from "./stage-cache.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** The first wait after trouble outside a stage; doubles with each attempt. */
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+
+export interface Workshop {
+  world: RunnerWorld;
+  keys: UserKeys;
+  shelf: ArtifactShelf;
+  cache: StageCache;
+  liveness: Liveness;
+  jobs: JobMetadata;
+  poolsOf: (pipeline: CheckedPipeline) => Pools;
+}
+
+/** What the runner tells a claim's work while it goes on. */
+export interface WorkControl {
+  readonly abort: AbortController;
+  /** Set once a person paused the job: no further stage starts. */
+  paused: boolean;
+}
+
+export interface Claimed {
+  version: ItemVersion;
+  ticket: Ticket;
+  pipeline: CheckedPipeline;
+}
+
+export type WorkEnd =
+  /** The run is over: the tail follows. */
+  | { end: "ended"; state: ItemState }
+  /** The item is in the queue again. */
+  | { end: "requeued"; delayMs: number }
+  /** Another runner has it. */
+  | { end: "lost" };
+
+export async function workItem(
+  shop: Workshop,
+  claimed: Claimed,
+  control: WorkControl,
+): Promise<WorkEnd> {
+  const { abort } = control;
+  const { world, keys } = shop;
+  const { ticket, pipeline, version } = claimed;
+  const key = keys.item(ticket.job_id, ticket.item_id);
+  const spending = createSpending(pipeline.budget.itemUsd, version.state.cost);
+  const progress = openItemProgress({
+    world,
+    key,
+    claimed: version,
+    stageCount: pipeline.stages.length,
+    spentUsd: () => spending.spentUsd,
+    abort: (reason) => abort.abort(reason),
+  });
+  const { job_id, item_id, run } = ticket;
+  const log = openItemLog(world.store, keys.log(job_id, item_id, run), world.clock);
+  await using files = openWorkFiles(world, ticket, shop.shelf, version.state.epoch);
+  const work: ItemRun = {
+    world,
+    keys,
+    ticket,
+    pipeline,
+    pools: shop.poolsOf(pipeline),
+    shelf: shop.shelf,
+    cache: shop.cache,
+    log,
+    spending,
+    signal: abort.signal,
+    isAlive: (other) => shop.liveness.isAlive(other),
+    before: version.state.stages,
+    onStage: progress.onStage,
+    files,
+    isPaused: () => control.paused,
+    checkControl: async () => {
+      const { control: wanted } = await shop.jobs.read(job_id);
+      obey(wanted, (budgetUsd) => (spending.limitUsd = budgetUsd));
+    },
+  };
+  world.listener({
+    type: "item-claimed",
+    job_id,
+    item_id,
+    run,
+    stages: pipeline.stages.map(({ id }) => id),
+  });
+  try {
+    await work.checkControl();
+    const finished = await executeItem(work, (reason) => abort.abort(reason));
+    const published = await preparePublish(work, finished, spending.spentUsd);
+    const resultsKey = keys.results(job_id, item_id);
+    const outcome = published.manifest.outcome;
+    return await end(shop, key, progress, (state, by) =>
+      publishItem(state, by, outcome, {
+        manifest: published.ref,
+        resultsKey,
+        stages: progress.stages,
+        cost: spending.spentUsd,
+      }),
+    );
+  } catch (thrown) {
+    const { attempts } = version.state;
+    return await endEarly(shop, key, { work, progress, attempts }, asClipscribeError(thrown));
+  } finally {
+    await log.save().catch((error: unknown) => {
+      world.log.warn("the item's log could not be kept", { error });
+    });
+  }
+}
+
+/** @throws what ends the work when a person said so. */
+export function obey(control: Metadata["control"], setBudget: (usd: number) => void): void {
+  if (control.state === "cancelled") throw new CancelledByPerson();
+  if (control.state === "paused") throw new PausedByPerson();
+  if (control.budget_usd !== null) setBudget(control.budget_usd);
+}
+
+type Transition = (
+  state: ItemState,
+  by: { owner: ItemRun["world"]["runner"]; epoch: number; now: Date },
+) => ItemState;
+
+async function end(
+  shop: Workshop,
+  key: ReturnType<UserKeys["item"]>,
+  progress: ItemProgress,
+  transition: Transition,
+): Promise<WorkEnd> {
+  const { world } = shop;
+  const current = await progress.settle();
+  const { epoch } = current.state;
+  const ended = await writeOwned(world, key, current, (state) =>
+    transition(state, { owner: world.runner, epoch, now: world.clock.now() }),
+  );
+  return { end: "ended", state: ended.state };
+}
+
+async function endEarly(
+  shop: Workshop,
+  key: ReturnType<UserKeys["item"]>,
+  { work, progress, attempts }: { work: ItemRun; progress: ItemProgress; attempts: number },
+  error: ClipscribeError,
+): Promise<WorkEnd> {
+  if (error instanceof ClaimLost || error.kind === "conflict") {
+    await progress.settle();
+    return { end: "lost" };
+  }
+  const { spending, world } = work;
+  try {
+    if (error instanceof Drained) {
+      await end(shop, key, progress, (state, by) =>
+        requeueItem({ ...state, stages: settled(progress) }, by, { kind: "drained" }),
+      );
+      return { end: "requeued", delayMs: 0 };
+    }
+    if (error.kind === "transient") {
+      const delayMs = error instanceof RetryLater ? error.retryInMs : retryMs(world, attempts);
+      const notBefore = new Date(world.clock.now().getTime() + delayMs);
+      const retry = { kind: "retry" as const, notBefore, error: toErrorRecord(error) };
+      await end(shop, key, progress, (state, by) =>
+        requeueItem({ ...state, stages: settled(progress) }, by, retry),
+      );
+      return { end: "requeued", delayMs };
+    }
+    const status = statusOf(error);
+    work.log.add(null, "error", `the run ended: ${status}`, toErrorRecord(error));
+    return await end(shop, key, progress, (state, by) =>
+      endRun(state, by, {
+        status,
+        error: toErrorRecord(error),
+        stages: settled(progress),
+        cost: spending.spentUsd,
+      }),
+    );
+  } catch (second) {
+    if (isKind(second, "conflict")) return { end: "lost" };
+    throw second;
+  }
+}
+
+function statusOf(error: ClipscribeError): "failed" | "held" | "cancelled" {
+  if (error.kind === "cancelled") return "cancelled";
+  return isHeld(error) ? "held" : "failed";
+}
+
+/** A stage that was under way has not happened; its tries are kept for the next claim. */
+function settled(progress: ItemProgress): ItemState["stages"] {
+  const stages: ItemState["stages"] = {};
+  for (const [id, record] of Object.entries(progress.stages)) {
+    if (record.state !== "running") stages[id] = record;
+    else if (record.tries > 0) stages[id] = { ...record, state: "failed" };
+  }
+  return stages;
+}
+
+function retryMs(world: RunnerWorld, attempts: number): number {
+  const waitMs = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** attempts);
+  return waitMs * (0.5 + world.random() / 2);
+}
