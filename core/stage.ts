@@ -80,33 +80,41 @@ export interface OutputFile {
   readonly path: string;
 }
 
-type FileOptions<Optional extends boolean> = {
+interface FileOptions {
   mediaType: string;
   fileName?: string;
-  optional?: Optional;
-};
+}
 
-export function file<Optional extends boolean = false>(
-  options: FileOptions<Optional>,
-): FileDescriptor<Optional> {
+// Overloads, not a type parameter: one would be inferred from where the descriptor is put.
+export function file(options: FileOptions & { optional: true }): FileDescriptor<true>;
+export function file(options: FileOptions & { optional?: false }): FileDescriptor<false>;
+export function file(options: FileOptions & { optional?: boolean }): FileDescriptor {
   return {
     kind: "file",
     mediaType: options.mediaType,
     fileName: options.fileName ?? null,
-    optional: (options.optional ?? false) as Optional,
+    optional: options.optional ?? false,
   };
 }
 
-export function json<Schema extends z.ZodType, Optional extends boolean = false>(
+export function json<Schema extends z.ZodType>(
   schema: Schema,
-  options: { fileName?: string; optional?: Optional } = {},
-): JsonDescriptor<z.output<Schema>, Optional> {
+  options: { fileName?: string; optional: true },
+): JsonDescriptor<z.output<Schema>, true>;
+export function json<Schema extends z.ZodType>(
+  schema: Schema,
+  options?: { fileName?: string; optional?: false },
+): JsonDescriptor<z.output<Schema>, false>;
+export function json(
+  schema: z.ZodType,
+  options: { fileName?: string; optional?: boolean } = {},
+): JsonDescriptor<unknown> {
   return {
     kind: "json",
-    schema: schema as unknown as z.ZodType<z.output<Schema>>,
+    schema,
     mediaType: "application/json",
     fileName: options.fileName ?? null,
-    optional: (options.optional ?? false) as Optional,
+    optional: options.optional ?? false,
   };
 }
 
