@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import fc from "fast-check";
+
+import { indexQuotes } from "./ground-quote.ts";
+import type { Segment } from "./transcript.ts";
+import { segmentId } from "./transcript.ts";
+
+const said = (...texts: string[]): Segment[] =>
+  texts.map((text, at) => ({
+    id: segmentId(at),
+    start: at * 10,
+    end: at * 10 + 9,
+    text,
+    speaker: "A",
+  }));
+
+const SEGMENTS = said(
+  "We closed the bridge.",
+  "It won’t  open",
+  "before May, I said.",
+  "Nothing else.",
+);
+
+describe("grounding a quote", () => {
+  const index = indexQuotes(SEGMENTS);
+
+  test("words in the named segment are verified, with the segment's time and its own spelling", () => {
+    const found = index.ground("it WON'T open", ["s0002"]);
+
+    assert.deepEqual(found, {
+      quote: "It won’t  open",
+      start: 10,
+      end: 19,
+      segment_ids: ["s0002"],
+      speaker: "A",
+      verification: "verified",
+    });
+  });
+
+  test("a sentence over two named segments is verified over both", () => {
+    const found = index.ground("won't open before May", ["s0002", "s0003"]);
+
+    assert.deepEqual([found.verification, found.start, found.end], ["verified", 10, 29]);
+  });
+
+  test("words that stand elsewhere are repaired: the segment is corrected", () => {
+    const found = index.ground("Nothing else.", ["s0001"]);
+
+    assert.deepEqual([found.verification, found.segment_ids], ["repaired", ["s0004"]]);
+  });
+
+  test("words that nobody said are unverified, whatever segment was named", () => {
+    for (const quote of ["We sold the bridge.", "", "…", "We closed the bridge. Nothing else."]) {
+      assert.equal(index.ground(quote, ["s0001"]).verification, "unverified");
+    }
+    assert.equal(index.ground("We sold it", ["s9999"]).verification, "unverified");
+  });
+
+  test("every piece of a segment is verified and returned verbatim", () => {
+    const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 60 });
+    fc.assert(
+      fc.property(
+        fc.array(text, { minLength: 1, maxLength: 5 }),
+        fc.nat(),
+        fc.nat(),
+        (texts, a, b) => {
+          const segments = said(...texts);
+          const segment = segments[a % segments.length];
+          if (segment === undefined) return;
+          const piece = segment.text.slice(b % segment.text.length);
+          const found = indexQuotes(segments).ground(piece, [segment.id]);
+
+          if (found.verification === "unverified") {
+            assert.match(piece, /^[\s"'“”‘’«»….]*$/u);
+          } else {
+            assert.ok(
+              segments
+                .map((each) => each.text)
+                .join(" ")
+                .includes(found.quote),
+            );
+          }
+        },
+      ),
+    );
+  });
+});

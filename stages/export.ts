@@ -1,0 +1,237 @@
+/**
+ * The published data files. core.json keeps the fields it has always had; fields are added, never
+ * renamed (docs/formats.md).
+ */
+import { z } from "zod";
+
+import { Intelligence } from "../core/intelligence.ts";
+import { MediaInfo } from "../core/media-info.ts";
+import { ItemInfo } from "../core/records.ts";
+import { Provenance, defineStage, file, json } from "../core/stage.ts";
+import { Transcript } from "../core/transcript.ts";
+import { toCsv } from "./formats/csv.ts";
+import { toSrt, toVtt } from "./formats/subtitles.ts";
+
+export const CORE_SCHEMA_VERSION = "1.0";
+
+const CoreJson = z.object({ schema_version: z.string() }).loose();
+const TranscriptJson = z.object({ segments: z.array(z.unknown()) }).loose();
+const text = (fileName: string, mediaType: string) => file({ mediaType, fileName });
+
+export default defineStage({
+  input: {
+    item: json(ItemInfo),
+    media: json(MediaInfo),
+    transcript: json(Transcript),
+    intelligence: json(Intelligence),
+    provenance: json(Provenance),
+  },
+  output: {
+    core: json(CoreJson, { fileName: "core.json" }),
+    transcript_json: json(TranscriptJson, { fileName: "transcript.json" }),
+    transcript_txt: text("transcript.txt", "text/plain"),
+    transcript_srt: text("transcript.srt", "application/x-subrip"),
+    transcript_vtt: text("transcript.vtt", "text/vtt"),
+    entities_csv: text("entities.csv", "text/csv"),
+    relationships_csv: text("relationships.csv", "text/csv"),
+    key_moments_csv: text("key_moments.csv", "text/csv"),
+    segments_csv: text("segments.csv", "text/csv"),
+  },
+  params: z.strictObject({}),
+
+  async run({ input, ctx }) {
+    const { transcript, intelligence } = input;
+    const writeText = (name: string, content: string) => ctx.write(name, content);
+    return {
+      core: buildCore(input),
+      transcript_json: { ...transcript, cost: costOf(input.provenance, transcript.provider) },
+      transcript_txt: await writeText("transcript.txt", toPlainText(transcript)),
+      transcript_srt: await writeText("transcript.srt", toSrt(transcript)),
+      transcript_vtt: await writeText("transcript.vtt", toVtt(transcript, noteOf(input))),
+      entities_csv: await writeText("entities.csv", entitiesCsv(intelligence)),
+      relationships_csv: await writeText("relationships.csv", relationshipsCsv(intelligence)),
+      key_moments_csv: await writeText("key_moments.csv", momentsCsv(intelligence)),
+      segments_csv: await writeText("segments.csv", segmentsCsv(transcript)),
+    };
+  },
+});
+
+export interface ExportInput {
+  item: ItemInfo;
+  media: MediaInfo;
+  transcript: Transcript;
+  intelligence: Intelligence;
+  provenance: Provenance;
+}
+
+/** Pure, and exported for its own tests. */
+export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
+  const { item, media, transcript, intelligence, provenance } = input;
+  const { entities, relationships, topics, key_points, key_moments, summary } = intelligence;
+  const ended = provenance.stages.map(({ ended_at }) => ended_at).toSorted();
+  return {
+    schema_version: CORE_SCHEMA_VERSION,
+    video_metadata: {
+      url: item.url,
+      title: item.title ?? media.title ?? item.file_name,
+      channel: item.channel,
+      duration: media.duration,
+      platform: item.platform,
+      published_at: item.published_at,
+      view_count: item.view_count,
+      description: item.description,
+      thumbnail_url: item.thumbnail_url,
+    },
+    processing_info: {
+      model: intelligence.model ?? intelligence.provider,
+      cost: sum(provenance.stages.map(({ cost_usd }) => cost_usd)),
+      processing_time: sum(provenance.stages.map(({ seconds }) => seconds)),
+      timestamp: ended.at(-1) ?? null,
+      pipeline_version: provenance.clipscribe_version,
+      pipeline: provenance.pipeline,
+      source_sha256: provenance.source_sha256,
+      transcript_provider: transcript.provider,
+      cost_by_stage: Object.fromEntries(
+        provenance.stages.map(({ id, cost_usd }) => [id, cost_usd]),
+      ),
+    },
+    transcript_segments: transcript.segments.map(
+      ({ id, text: words, start, end, speaker, words: timed }) => ({
+        segment_id: id,
+        text: words,
+        start_time: start,
+        end_time: end,
+        speaker,
+        ...(timed !== undefined && { words: timed }),
+      }),
+    ),
+    entities,
+    relationships,
+    topics,
+    key_points,
+    key_moments,
+    summary,
+  };
+}
+
+/** One paragraph a speaker turn. */
+export function toPlainText(transcript: Transcript): string {
+  const turns: { speaker: string | null; texts: string[] }[] = [];
+  for (const { speaker, text: words } of transcript.segments) {
+    const turn = turns.at(-1);
+    if (turn !== undefined && turn.speaker === speaker) turn.texts.push(words);
+    else turns.push({ speaker, texts: [words] });
+  }
+  return turns
+    .map(({ speaker, texts }) => `${speaker === null ? "" : `${speaker}: `}${texts.join(" ")}\n`)
+    .join("\n");
+}
+
+function noteOf({ item, transcript, provenance }: ExportInput): string {
+  const by = transcript.model ?? transcript.provider;
+  return `${item.file_name}\nsha256 ${provenance.source_sha256}\nmade by clipscribe ${provenance.clipscribe_version} from ${by}`.replaceAll(
+    /\n{2,}/g,
+    "\n",
+  );
+}
+
+function entitiesCsv({ entities }: Intelligence): string {
+  const columns = [
+    "name",
+    "type",
+    "confidence",
+    "mention_count",
+    "aliases",
+    "first_mention",
+    "quote",
+    "speaker",
+    "verification",
+  ];
+  const rows = entities.map((entity) => {
+    const [first] = entity.evidence;
+    return [
+      entity.name,
+      entity.type,
+      entity.confidence,
+      entity.mention_count,
+      entity.aliases.join("; "),
+      first?.start,
+      first?.quote,
+      first?.speaker,
+      first?.verification,
+    ];
+  });
+  return toCsv(columns, rows);
+}
+
+function relationshipsCsv({ relationships }: Intelligence): string {
+  const columns = [
+    "id",
+    "subject",
+    "predicate",
+    "object",
+    "confidence",
+    "start",
+    "quote",
+    "speaker",
+    "verification",
+    "contradictions",
+  ];
+  const rows = relationships.flatMap((relationship) =>
+    relationship.evidence.map(({ start, quote, speaker, verification }) => [
+      relationship.id,
+      relationship.subject,
+      relationship.predicate,
+      relationship.object,
+      relationship.confidence,
+      start,
+      quote,
+      speaker,
+      verification,
+      relationship.contradictions.join("; "),
+    ]),
+  );
+  return toCsv(columns, rows);
+}
+
+function momentsCsv({ key_moments: moments }: Intelligence): string {
+  const columns = [
+    "start",
+    "end",
+    "significance",
+    "description",
+    "quote",
+    "speaker",
+    "verification",
+  ];
+  const rows = moments.map((moment) => [
+    moment.start,
+    moment.end,
+    moment.significance,
+    moment.description,
+    moment.quote,
+    moment.speaker,
+    moment.verification,
+  ]);
+  return toCsv(columns, rows);
+}
+
+function segmentsCsv({ segments }: Transcript): string {
+  const rows = segments.map(({ id, start, end, speaker, text: words }) => [
+    id,
+    start,
+    end,
+    speaker,
+    words,
+  ]);
+  return toCsv(["id", "start", "end", "speaker", "text"], rows);
+}
+
+function costOf(provenance: Provenance, provider: string): number {
+  const made = provenance.stages.filter((stage) => stage.provider === provider);
+  return sum(made.map(({ cost_usd }) => cost_usd));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

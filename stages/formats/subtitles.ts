@@ -1,0 +1,108 @@
+/** The transcript as SubRip and WebVTT: short cues that can be read in their time. */
+import type { Segment, Transcript } from "../../core/transcript.ts";
+import { formatTimecode } from "./timecode.ts";
+
+/** What television allows: two lines of 42 characters, one to seven seconds. */
+const MAX_LINE_CHARS = 42;
+const MAX_LINES = 2;
+const MIN_CUE_S = 1;
+const MAX_CUE_S = 7;
+
+export interface SubtitleCue {
+  start: number;
+  end: number;
+  lines: string[];
+  speaker: string | null;
+}
+
+export function toSrt(transcript: Transcript): string {
+  let speaker: string | null = null;
+  const blocks: string[] = [];
+  for (const segment of transcript.segments) {
+    const isChange = segment.speaker !== null && segment.speaker !== speaker;
+    speaker = segment.speaker ?? speaker;
+    const prefix = isChange ? `${oneLine(segment.speaker ?? "").toUpperCase()}: ` : "";
+    for (const { start, end, lines } of toCues(segment, prefix)) {
+      const times = `${formatTimecode(start, ",")} --> ${formatTimecode(end, ",")}`;
+      // A line that looks like a timing would begin a cue of its own.
+      const text = lines.map((line) => line.replaceAll("-->", "→")).join("\n");
+      blocks.push(`${blocks.length + 1}\n${times}\n${text}\n`);
+    }
+  }
+  return blocks.join("\n");
+}
+
+export function toVtt(transcript: Transcript, note: string): string {
+  const blocks = [`WEBVTT\n\nNOTE\n${escapeVtt(note).replaceAll("-->", "→")}\n`];
+  for (const segment of transcript.segments) {
+    for (const { start, end, lines } of toCues(segment, "")) {
+      const times = `${formatTimecode(start, ".")} --> ${formatTimecode(end, ".")}`;
+      const voice = segment.speaker === null ? "" : `<v ${voiceName(segment.speaker)}>`;
+      blocks.push(`${times}\n${voice}${lines.map(escapeVtt).join("\n")}\n`);
+    }
+  }
+  return blocks.join("\n");
+}
+
+/** Cuts a segment into cues whose time follows the length of their text. */
+export function toCues(segment: Segment, prefix: string): SubtitleCue[] {
+  const lines = wrap(prefix + oneLine(segment.text));
+  const groups: string[][] = [];
+  const duration = Math.max(0, segment.end - segment.start);
+  const wanted = Math.max(
+    Math.ceil(lines.length / MAX_LINES),
+    Math.ceil(duration / MAX_CUE_S) || 1,
+  );
+  const perCue = Math.max(1, Math.min(MAX_LINES, Math.ceil(lines.length / wanted)));
+  for (let at = 0; at < lines.length; at += perCue) groups.push(lines.slice(at, at + perCue));
+  const total = groups.reduce((sum, group) => sum + group.join(" ").length, 0) || 1;
+  let start = segment.start;
+  return groups.map((group) => {
+    const share = (group.join(" ").length / total) * duration;
+    const length = Math.min(MAX_CUE_S, Math.max(groups.length === 1 ? MIN_CUE_S : 0.001, share));
+    const cue = { start, end: start + length, lines: group, speaker: segment.speaker };
+    start += share;
+    return cue;
+  });
+}
+
+function wrap(text: string): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    for (const piece of chop(word)) {
+      if (line === "") line = piece;
+      else if (line.length + 1 + piece.length <= MAX_LINE_CHARS) line += ` ${piece}`;
+      else {
+        lines.push(line);
+        line = piece;
+      }
+    }
+  }
+  if (line !== "") lines.push(line);
+  return lines;
+}
+
+/** A word longer than a line (a URL) is cut. */
+function chop(word: string): string[] {
+  if (word.length <= MAX_LINE_CHARS) return [word];
+  const characters = [...word];
+  const pieces: string[] = [];
+  for (let at = 0; at < characters.length; at += MAX_LINE_CHARS) {
+    pieces.push(characters.slice(at, at + MAX_LINE_CHARS).join(""));
+  }
+  return pieces;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, " ").trim();
+}
+
+function escapeVtt(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** An annotation ends at `>`; entities are decoded in it. */
+function voiceName(name: string): string {
+  return escapeVtt(oneLine(name));
+}

@@ -1,0 +1,36 @@
+/** Draws entities and relationships as nodes and edges; an edge only joins nodes that exist. */
+import { z } from "zod";
+
+import { slugOf } from "../core/ids.ts";
+import { Intelligence, KnowledgeGraph } from "../core/intelligence.ts";
+import { defineStage, json } from "../core/stage.ts";
+
+export default defineStage({
+  input: { intelligence: json(Intelligence) },
+  output: { knowledge_graph: json(KnowledgeGraph, { fileName: "knowledge_graph.json" }) },
+  params: z.strictObject({}),
+  run: ({ input }) => ({ knowledge_graph: buildGraph(input.intelligence) }),
+});
+
+/** Pure, and exported for its own tests. Node ids are stable for the same names. */
+export function buildGraph({ entities, relationships }: Intelligence): KnowledgeGraph {
+  const nodes: KnowledgeGraph["nodes"] = [];
+  const idsByName = new Map<string, string>();
+  const taken = new Set<string>();
+  for (const { name, type, confidence, mention_count, canonical_form } of entities) {
+    const base = `${type.toLowerCase()}-${slugOf(canonical_form, "entity")}`;
+    let id = base;
+    for (let number = 2; taken.has(id); number++) id = `${base}-${number}`;
+    taken.add(id);
+    nodes.push({ id, label: name, type, confidence, mention_count });
+    // The first, most mentioned entity of a name is what relationships mean.
+    if (!idsByName.has(canonical_form)) idsByName.set(canonical_form, id);
+  }
+  const edges = relationships.flatMap(({ id, subject, predicate, object, confidence }) => {
+    const source = idsByName.get(subject);
+    const target = idsByName.get(object);
+    if (source === undefined || target === undefined) return [];
+    return [{ id, source, target, predicate, confidence }];
+  });
+  return { nodes, edges };
+}
