@@ -79,11 +79,6 @@ const RULES: readonly Rule[] = [
     "giu",
   ),
   rule(
-    "FAC",
-    0.8,
-    `\\b(?:${NAME}\\s+){1,4}(?:Bridge|Tunnel|Airport|Station|Stadium|Hospital|Library|Museum|School|Park|Tower|Plaza|Hall|Road|Street|Avenue|Highway|Dam|Pier|Terminal)\\b`,
-  ),
-  rule(
     "ORG",
     0.85,
     `\\b(?:${NAME}\\s+(?:(?:of|for|and)\\s+(?:the\\s+)?)?){1,5}(?:Authority|Agency|Association|Bank|Board|Bureau|Centre|Center|College|Commission|Committee|Company|Construction|Corporation|Corp\\.?|Council|Court|Department|Engineering|Federation|Foundation|Group|Holdings|Inc\\.?|Institute|Laboratory|Labs|League|Ltd\\.?|Ministry|Office|Organi[sz]ation|Partners|Party|Police|Society|Trust|Union|University|Works)\\b`,
@@ -92,6 +87,11 @@ const RULES: readonly Rule[] = [
     "ORG",
     0.8,
     `\\b(?:Department|Ministry|University|Bank|Office|Board|Bureau|Institute)\\s+of\\s+${NAMES}`,
+  ),
+  rule(
+    "FAC",
+    0.8,
+    `\\b(?:${NAME}\\s+){1,4}(?:Bridge|Tunnel|Airport|Station|Stadium|Hospital|Library|Museum|School|Park|Tower|Plaza|Hall|Road|Street|Avenue|Highway|Dam|Pier|Terminal)\\b`,
   ),
   rule(
     "EVENT",
@@ -131,6 +131,11 @@ const RULES: readonly Rule[] = [
     0.6,
     `\\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -]${NUMBER_WORD})*\\b`,
     "giu",
+  ),
+  rule(
+    "GPE",
+    0.65,
+    `\\b(?:Port|Saint|San|Santa|New|North|South|East|West|Fort|Los|Las|El)\\s+${NAME}(?!\\s+(?:City|Council|Union|Bank))`,
   ),
 ];
 
