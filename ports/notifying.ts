@@ -1,0 +1,61 @@
+/**
+ * Makes a store tell of new objects as R2 does: an object-created event a write, by literal prefix
+ * rules. A lost event is no error of the write: the sweep heals it.
+ */
+import type { ObjectKey } from "../core/keys.ts";
+import type { Clock } from "./clock.ts";
+import type { EventQueue } from "./event-queue.ts";
+import type { Log } from "./log.ts";
+import type { Etag, ObjectStore } from "./object-store.ts";
+
+export interface EventRule {
+  prefix: string;
+  queue: EventQueue;
+}
+
+export function notifying<Store extends ObjectStore>(
+  store: Store,
+  rules: readonly EventRule[],
+  { clock, log }: { clock: Clock; log: Log },
+): Store {
+  async function tell(action: string, key: ObjectKey, eTag: Etag, size?: number): Promise<void> {
+    const body = JSON.stringify({
+      account: "local",
+      action,
+      bucket: "local",
+      object: { key, ...(size !== undefined && { size }), eTag },
+      eventTime: clock.now().toISOString(),
+    });
+    for (const rule of rules) {
+      if (!key.startsWith(rule.prefix)) continue;
+      try {
+        await rule.queue.send(body);
+      } catch (error) {
+        log.warn("an event could not be sent; the sweep finds the object", { key, error });
+      }
+    }
+  }
+  const told: Partial<ObjectStore> = {
+    async put(key, body, options) {
+      const etag = await store.put(key, body, options);
+      await tell("PutObject", key, etag, body.length);
+      return etag;
+    },
+    async putStream(key, body, options) {
+      const etag = await store.putStream(key, body, options);
+      await tell("PutObject", key, etag);
+      return etag;
+    },
+    async copy(from, to, options) {
+      const etag = await store.copy(from, to, options);
+      await tell("CopyObject", to, etag);
+      return etag;
+    },
+    async completeUpload(key, uploadId, parts, options) {
+      const etag = await store.completeUpload(key, uploadId, parts, options);
+      await tell("CompleteMultipartUpload", key, etag);
+      return etag;
+    },
+  };
+  return { ...store, ...told };
+}

@@ -1,0 +1,211 @@
+/**
+ * Brings an item's published files into the person's folder: everything into a hidden folder first,
+ * each file checked by its SHA-256, then one rename. An older publish is replaced; what a person
+ * changed in it is kept beside, as `{item}.mine`.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+import { sha256Of } from "../core/digest.ts";
+import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
+import type { Sha256, UserId } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
+import { Manifest } from "../core/records.ts";
+import type { ItemState } from "../core/records.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { joinInside } from "./join-inside.ts";
+
+const MANIFEST = "manifest.json";
+const INCOMING = ".incoming-";
+/** Copies of a person's changed folder: `talk.mine`, `talk.mine-2` … */
+const MAX_MINE = 1_000;
+
+export interface FetchedResults {
+  /** Absolute folder of the item's files. */
+  folder: string;
+  manifest: Manifest;
+  /** False where the same publish was there already, whole. */
+  isNew: boolean;
+  /** Where a person's changed files are now, if there were any. */
+  keptAs: string | null;
+}
+
+/** @throws `missing` or `contract` where the store's copy is gone or damaged; `denied`, `transient`
+ *   where the folder can't be written. The folder is never half made. */
+export async function fetchResults(
+  store: ObjectStore,
+  user: UserId,
+  state: ItemState,
+  resultsDir: string,
+): Promise<FetchedResults> {
+  const { manifest: ref } = state;
+  if (ref === null) throw new ClipscribeError("bug", "the item has not been published");
+  const body = await readBlob(store, user, ref.sha256);
+  const manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  const folder = join(resultsDir, state.job_id, state.item_id);
+  if (isWhole(folder, manifest, ref.sha256)) {
+    return { folder, manifest, isNew: false, keptAs: null };
+  }
+  const incoming = join(resultsDir, state.job_id, `${INCOMING}${process.pid}-${state.item_id}`);
+  try {
+    await mkdir(incoming, { recursive: true });
+    for (const { path, sha256 } of manifest.files) {
+      await writeChecked(store, user, sha256, joinInside(incoming, path));
+    }
+    await writeSynced(join(incoming, MANIFEST), [body]);
+    await syncFolder(incoming);
+    const keptAs = replaceFolder(incoming, folder);
+    await syncFolder(dirname(folder));
+    return { folder, manifest, isNew: true, keptAs };
+  } catch (error) {
+    rmSync(incoming, { recursive: true, force: true });
+    throw describeFolderError(error, resultsDir);
+  }
+}
+
+/** Removes what a process that died left half fetched. */
+export function sweepIncoming(resultsDir: string, isGone: (pid: number) => boolean): void {
+  if (!existsSync(resultsDir)) return;
+  for (const job of readdirSync(resultsDir, { withFileTypes: true })) {
+    if (!job.isDirectory()) continue;
+    for (const name of readdirSync(join(resultsDir, job.name))) {
+      const pid = /^\.(?:incoming|outgoing)-(\d+)-/.exec(name)?.[1];
+      if (pid === undefined || (Number(pid) !== process.pid && !isGone(Number(pid)))) continue;
+      rmSync(join(resultsDir, job.name, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Every file is there in its size, under the same manifest. */
+function isWhole(folder: string, manifest: Manifest, sha256: Sha256): boolean {
+  const there = readIfPresent(join(folder, MANIFEST));
+  if (there === undefined || sha256Of(there) !== sha256) return false;
+  return manifest.files.every(({ path, size }) => {
+    const info = statSync(join(folder, path), { throwIfNoEntry: false });
+    return info?.size === size;
+  });
+}
+
+/** Swaps the new folder in; returns where the old one stays if a person changed it. */
+function replaceFolder(incoming: string, folder: string): string | null {
+  if (!existsSync(folder)) {
+    renameSync(incoming, folder);
+    return null;
+  }
+  const isMine = wasChanged(folder);
+  const aside = isMine
+    ? freeName(`${folder}.mine`)
+    : join(dirname(folder), `.outgoing-${process.pid}-${Date.now()}`);
+  renameSync(folder, aside);
+  renameSync(incoming, folder);
+  if (!isMine) rmSync(aside, { recursive: true, force: true });
+  return isMine ? aside : null;
+}
+
+/** True if the folder is anything but what its own manifest says. */
+function wasChanged(folder: string): boolean {
+  let manifest: Manifest;
+  try {
+    manifest = Manifest.parse(JSON.parse(readFileSync(join(folder, MANIFEST), "utf8")));
+  } catch {
+    return readdirSync(folder).length > 0;
+  }
+  const expected = new Map(manifest.files.map(({ path, sha256 }) => [path, sha256]));
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true });
+  for (const entry of names) {
+    if (entry.isDirectory()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const name = path.slice(folder.length + 1);
+    if (name === MANIFEST || entry.name === ".DS_Store") continue;
+    const sha256 = expected.get(name);
+    if (sha256 === undefined || sha256Of(readFileSync(path)) !== sha256) return true;
+  }
+  return false;
+}
+
+function freeName(base: string): string {
+  for (let number = 1; number < MAX_MINE; number++) {
+    const name = number === 1 ? base : `${base}-${number}`;
+    if (!existsSync(name)) return name;
+  }
+  throw new ClipscribeError("contract", "too many kept copies of one item", {
+    hint: "remove the `.mine` folders that you don't need",
+  });
+}
+
+async function readBlob(store: ObjectStore, user: UserId, sha256: Sha256): Promise<Uint8Array> {
+  const { body } = await store.get(keysOf(user).blob(sha256));
+  if (sha256Of(body) === sha256) return body;
+  throw damaged(sha256);
+}
+
+async function writeChecked(
+  store: ObjectStore,
+  user: UserId,
+  sha256: Sha256,
+  path: string,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const { body } = await store.getStream(keysOf(user).blob(sha256));
+  const hash = createHash("sha256");
+  const hashed = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  await writeSynced(path, hashed());
+  if (hash.digest("hex") !== sha256) throw damaged(sha256);
+}
+
+async function writeSynced(
+  path: string,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<void> {
+  await using file = await open(path, "wx", 0o644);
+  for await (const chunk of chunks) await file.writeFile(chunk);
+  await file.sync();
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, "r");
+  await folder.sync();
+}
+
+function readIfPresent(path: string): Uint8Array | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function damaged(sha256: Sha256): ClipscribeError {
+  return new ClipscribeError("contract", "a published file is damaged in the store", {
+    details: { sha256 },
+    hint: "run again with --again: it is made anew",
+  });
+}
+
+function describeFolderError(error: unknown, resultsDir: string): ClipscribeError {
+  if (isKind(error, "missing", "contract", "transient", "denied", "cancelled")) return error;
+  const { code } = error as { code?: string };
+  const details = { folder: resultsDir, code };
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new ClipscribeError("transient", "the disk is full", {
+      details,
+      hint: "free some space, then run again: the results are kept in the store",
+      cause: error,
+    });
+  }
+  if (code === "EACCES" || code === "EROFS" || code === "EPERM") {
+    return new ClipscribeError("denied", "the results folder can't be written", {
+      details,
+      hint: "make it writable, or set CLIPSCRIBE_RESULTS; then run again: nothing is lost",
+      cause: error,
+    });
+  }
+  return asClipscribeError(error);
+}

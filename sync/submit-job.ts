@@ -1,0 +1,232 @@
+/**
+ * Hands a job over: metadata, states (`queued`), then tickets, each put if absent, so that it can be
+ * cut off anywhere and done again. What is done already gets no new run.
+ */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+
+import { sha256Of } from "../core/digest.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import type { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
+import { hasEnded, queueItem } from "../core/item-state.ts";
+import { keysOf } from "../core/keys.ts";
+import type { ObjectKey } from "../core/keys.ts";
+import { ItemState, Metadata, Ticket } from "../core/records.ts";
+import type { ItemInfo, Source } from "../core/records.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Etag, ObjectStore } from "../ports/object-store.ts";
+
+/** Caption files are text; a larger one is none. */
+const MAX_SIDECAR_BYTES = 16 * 1024 * 1024;
+/** Tickets that were written and never claimed, one after another. */
+const MAX_RUNS_AHEAD = 1_000;
+/** States are read and tickets written so many at a time. */
+const AT_ONCE = 16;
+
+export interface SubmittedItem {
+  id: ItemId;
+  source: Source;
+  info: ItemInfo;
+  /** Absolute paths of caption files. */
+  sidecars: readonly string[];
+}
+
+export interface JobSubmission {
+  job: JobId;
+  user: UserId;
+  lane: Lane;
+  pipeline: { name: string; digest: Sha256 };
+  device: string;
+  items: readonly SubmittedItem[];
+  /** A new run of what is done already. */
+  again: boolean;
+}
+
+export type Handoff =
+  /** Published before from the same source by the same pipeline. */
+  | { item: ItemId; action: "done"; state: ItemState }
+  /** A ticket waits for a runner: a new one, or one from before. */
+  | { item: ItemId; action: "ticket"; ticket: ObjectKey; run: number };
+
+export async function submitJob(
+  store: ObjectStore,
+  clock: Clock,
+  submission: JobSubmission,
+): Promise<Handoff[]> {
+  await writeMetadata(store, clock, submission);
+  const handoffs: Handoff[] = [];
+  const queue = submission.items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [index, item] of queue) {
+      handoffs[index] = await handOff(store, clock, submission, item);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return handoffs;
+}
+
+/** Reads which ids a job has given to which names. */
+export async function readItemIds(
+  store: ObjectStore,
+  user: UserId,
+  job: JobId,
+): Promise<Map<string, ItemId>> {
+  const found = await readMetadata(store, keysOf(user).metadata(job));
+  const items = found?.metadata.items ?? [];
+  return new Map(items.map(({ item_id, source }) => [source.url ?? source.filename, item_id]));
+}
+
+async function writeMetadata(
+  store: ObjectStore,
+  clock: Clock,
+  submission: JobSubmission,
+): Promise<void> {
+  const key = keysOf(submission.user).metadata(submission.job);
+  const before = await readMetadata(store, key);
+  const metadata: Metadata = {
+    schema: 1,
+    job_id: submission.job,
+    user: submission.user,
+    user_email: null,
+    submitted_at: before?.metadata.submitted_at ?? clock.now().toISOString(),
+    lane: submission.lane,
+    pipeline: submission.pipeline,
+    items: submission.items.map(({ id, source }) => ({ item_id: id, source })),
+    options: {},
+    device: submission.device,
+    notify: before?.metadata.notify ?? { email: null, webhook: null },
+    // Running it again is how a person says "go on".
+    control: { state: "run", budget_usd: before?.metadata.control.budget_usd ?? null },
+  };
+  if (before !== undefined && JSON.stringify(before.metadata) === JSON.stringify(metadata)) return;
+  const body = Buffer.from(JSON.stringify(metadata));
+  await store.put(key, body, { ifMatch: before?.etag ?? null });
+}
+
+async function readMetadata(
+  store: ObjectStore,
+  key: ObjectKey,
+): Promise<{ metadata: Metadata; etag: Etag } | undefined> {
+  const found = await readJson(store, key);
+  return found && { metadata: Metadata.parse(found.value), etag: found.etag };
+}
+
+async function handOff(
+  store: ObjectStore,
+  clock: Clock,
+  submission: JobSubmission,
+  item: SubmittedItem,
+): Promise<Handoff> {
+  const keys = keysOf(submission.user);
+  const stateKey = keys.item(submission.job, item.id);
+  const ticket = await buildTicket(store, clock, submission, item);
+  const found = await readJson(store, stateKey);
+  if (found === undefined) {
+    await putIfAbsent(store, stateKey, queueItem(ticket, clock.now()));
+    return putTicket(store, submission, ticket);
+  }
+  const state = ItemState.parse(found.value);
+  const isSame = state.input !== null && isSameWork(state.input, ticket);
+  if (isSame && state.status === "complete" && !submission.again) {
+    return { item: item.id, action: "done", state };
+  }
+  const run = isSame && !hasEnded(state) ? state.run : state.run + 1;
+  return putTicket(store, submission, { ...ticket, run });
+}
+
+/** Everything that a run's outcome depends on, and what people see of it. */
+function isSameWork(a: Ticket, b: Ticket): boolean {
+  const work = ({ pipeline_digest, source, artifacts, info }: Ticket): string =>
+    JSON.stringify([pipeline_digest, source, artifacts, info]);
+  return work(a) === work(b);
+}
+
+async function buildTicket(
+  store: ObjectStore,
+  clock: Clock,
+  submission: JobSubmission,
+  item: SubmittedItem,
+): Promise<Ticket> {
+  const artifacts: Ticket["artifacts"] = [];
+  for (const path of item.sidecars) {
+    const body = readSidecar(path);
+    const sha256 = sha256Of(body);
+    const key = keysOf(submission.user).blob(sha256);
+    await putBytesIfAbsent(store, key, body);
+    artifacts.push({ name: `sidecar:${basename(path)}`, sha256, size: body.length, key });
+  }
+  return {
+    schema: 1,
+    job_id: submission.job,
+    item_id: item.id,
+    run: 1,
+    user: submission.user,
+    lane: submission.lane,
+    pipeline_digest: submission.pipeline.digest,
+    source: item.source,
+    artifacts,
+    info: item.info,
+    created_at: clock.now().toISOString(),
+  };
+}
+
+/** The first run from `ticket.run` on whose ticket is free, or holds the same work. */
+async function putTicket(
+  store: ObjectStore,
+  submission: JobSubmission,
+  ticket: Ticket,
+): Promise<Handoff> {
+  const keys = keysOf(submission.user);
+  for (let run = ticket.run; run < ticket.run + MAX_RUNS_AHEAD; run++) {
+    const key = keys.ticket(submission.lane, submission.job, ticket.item_id, run);
+    const handoff = { item: ticket.item_id, action: "ticket" as const, ticket: key, run };
+    if (await putIfAbsent(store, key, { ...ticket, run })) return handoff;
+    const found = await readJson(store, key);
+    const other = found === undefined ? undefined : Ticket.safeParse(found.value).data;
+    if (other !== undefined && isSameWork(other, ticket)) return handoff;
+  }
+  throw new ClipscribeError("conflict", "too many unclaimed tickets of one item", {
+    details: { item: ticket.item_id },
+    hint: "let a runner work them off, then run again",
+  });
+}
+
+function readSidecar(path: string): Uint8Array {
+  const body = readFileSync(path);
+  if (body.length <= MAX_SIDECAR_BYTES) return body;
+  throw new ClipscribeError("contract", "a caption file is too large", {
+    details: { file: basename(path), bytes: body.length },
+    hint: "move it away, or put a real caption file in its place",
+  });
+}
+
+async function putIfAbsent(store: ObjectStore, key: ObjectKey, value: unknown): Promise<boolean> {
+  return putBytesIfAbsent(store, key, Buffer.from(`${JSON.stringify(value, null, 1)}\n`));
+}
+
+async function putBytesIfAbsent(
+  store: ObjectStore,
+  key: ObjectKey,
+  body: Uint8Array,
+): Promise<boolean> {
+  try {
+    await store.put(key, body, { ifMatch: null });
+    return true;
+  } catch (error) {
+    if (isKind(error, "conflict")) return false;
+    throw error;
+  }
+}
+
+async function readJson(
+  store: ObjectStore,
+  key: ObjectKey,
+): Promise<{ value: unknown; etag: Etag } | undefined> {
+  try {
+    const { body, etag } = await store.get(key);
+    return { value: JSON.parse(Buffer.from(body).toString("utf8")) as unknown, etag };
+  } catch (error) {
+    if (isKind(error, "missing")) return undefined;
+    throw error;
+  }
+}
