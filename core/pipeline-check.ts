@@ -48,7 +48,7 @@ export function checkPipeline(
   for (const [index, stage] of pipeline.stages.entries()) {
     const loaded = facts.loaded.get(stage.uses);
     if (loaded === undefined || loaded instanceof ClipscribeError) {
-      const hint = didYouMean(stage.uses, facts.knownStages) ?? loaded?.hint ?? null;
+      const hint = hintForStage(stage.uses, loaded, facts.knownStages);
       const message = loaded?.message ?? `there is no stage file \`${stage.uses}\``;
       problems.push(problemAt(sourceMap, ["stages", index, "uses"], "value", message, hint));
     } else {
@@ -67,6 +67,15 @@ export function checkPipeline(
     texts: Object.fromEntries(checked.map(({ id, texts }) => [id, texts])),
   });
   return { ok: true, value: { ...pipeline, stages: ordered, publish, digest } };
+}
+
+function hintForStage(
+  uses: string,
+  error: ClipscribeError | undefined,
+  known: readonly string[],
+): string | null {
+  const isThere = known.includes(uses);
+  return (isThere ? null : didYouMean(uses, known)) ?? error?.hint ?? null;
 }
 
 function checkStage(

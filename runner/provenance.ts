@@ -3,9 +3,10 @@ import { upstreamOf } from "../core/plan.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { Provenance } from "../core/stage.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
+import type { RunnerWorld } from "./world.ts";
 
 export function provenanceFor(
-  run: Pick<ItemRun, "pipeline" | "ticket" | "world">,
+  run: Pick<ItemRun, "pipeline" | "ticket"> & { world: Pick<RunnerWorld, "version"> },
   stage: CheckedStage,
   finished: ReadonlyMap<string, FinishedStage>,
 ): Provenance {

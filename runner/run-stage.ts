@@ -3,15 +3,16 @@
  * ends the item's run; a failed `optional` stage comes back as missing.
  */
 import { ClipscribeError, asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
-import { explainRun, provenanceDigest, stageIngredients, stageKey } from "../core/plan.ts";
+import { explainRun } from "../core/plan.ts";
 import type { Ingredients } from "../core/plan.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { CachedArtifact, StageCacheEntry, StageRecord } from "../core/records.ts";
+import type { Provenance } from "../core/stage.ts";
 import type { MadeArtifact } from "../ports/stage-pool.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
-import { provenanceFor } from "./provenance.ts";
-import { bindInputs, sendInputs } from "./stage-inputs.ts";
+import { identifyStage } from "./identify-stage.ts";
+import { sendInputs } from "./stage-inputs.ts";
 import type { BoundInput } from "./stage-inputs.ts";
 import { createStageHost } from "./stage-host.ts";
 import type { StageMeter } from "./stage-host.ts";
@@ -37,14 +38,9 @@ export async function runStage(
   stage: CheckedStage,
   finished: ReadonlyMap<string, FinishedStage>,
 ): Promise<FinishedStage> {
-  const bound = bindInputs(run, stage, finished);
-  if (bound.missing !== undefined) return skip(run, stage, bound.missing);
-  const provider = resolveProvider(run, stage);
-  const provenance = provenanceFor(run, stage, finished);
-  const inputs = digestInputs(bound.inputs, provenanceDigest(provenance));
-  const tools = stage.contract.needs?.keyed === true ? await run.world.tools.versions() : {};
-  const ingredients = stageIngredients({ stage, inputs, provider, tools });
-  const key = stageKey(ingredients);
+  const identified = await identifyStage(run, stage, finished);
+  if ("missing" in identified) return skip(run, stage, identified.missing);
+  const { bound, provider, provenance, ingredients, key } = identified.identity;
 
   const reused = await run.cache.find(key, run.signal);
   if (reused !== undefined) return reuse(run, stage, reused, ingredients);
@@ -55,7 +51,7 @@ export async function runStage(
       const entry = await runOnce({
         run,
         stage,
-        bound: bound.inputs,
+        bound,
         provenance,
         provider,
         key,
@@ -80,7 +76,7 @@ interface StageWork {
   run: ItemRun;
   stage: CheckedStage;
   bound: Record<string, BoundInput>;
-  provenance: ReturnType<typeof provenanceFor>;
+  provenance: Provenance;
   provider: { provider: string; model: string } | null;
   key: Sha256;
   why: string;
@@ -173,27 +169,6 @@ function namedIn(made: Record<string, MadeArtifact>, field: string): string | nu
     if (name !== undefined) return name;
   }
   return null;
-}
-
-function digestInputs(
-  bound: Record<string, BoundInput>,
-  provenance: Sha256,
-): Record<string, string | undefined> {
-  const digests: Record<string, string | undefined> = {};
-  for (const [name, input] of Object.entries(bound)) {
-    digests[name] = input.kind === "provenance" ? provenance : input.digest;
-  }
-  return digests;
-}
-
-function resolveProvider(
-  run: ItemRun,
-  stage: CheckedStage,
-): { provider: string; model: string } | null {
-  const { transcriber, chat } = run.world.providers;
-  const wanted = stage.contract.needs?.provider;
-  const found = wanted === "transcriber" ? transcriber : wanted === "chat" ? chat : null;
-  return found === null ? null : { provider: found.provider, model: found.model };
 }
 
 async function ingredientsBefore(

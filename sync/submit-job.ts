@@ -141,6 +141,39 @@ function isSameWork(a: Ticket, b: Ticket): boolean {
   return work(a) === work(b);
 }
 
+/** The ticket that a submission would write, for `clipscribe plan`: nothing is stored. */
+export function buildPlannedTicket(
+  job: JobId,
+  item: ItemId,
+  user: UserId,
+  pipeline: { digest: Sha256 },
+  drop: { source: Source; info: ItemInfo; sidecars: readonly string[] },
+): Ticket {
+  const keys = keysOf(user);
+  return {
+    schema: 1,
+    job_id: job,
+    item_id: item,
+    run: 1,
+    user,
+    lane: "urgent",
+    pipeline_digest: pipeline.digest,
+    source: drop.source,
+    artifacts: drop.sidecars.map((path) => {
+      const body = readSidecar(path);
+      const sha256 = sha256Of(body);
+      return {
+        name: `sidecar:${basename(path)}`,
+        sha256,
+        size: body.length,
+        key: keys.blob(sha256),
+      };
+    }),
+    info: drop.info,
+    created_at: new Date(0).toISOString(),
+  };
+}
+
 async function buildTicket(
   store: ObjectStore,
   clock: Clock,

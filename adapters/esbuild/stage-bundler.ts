@@ -29,6 +29,10 @@ export interface StageBundlerOptions {
   toolchain: string;
 }
 
+/** CommonJS packages inside a bundle ask for Node's own modules by `require`. */
+const REQUIRE =
+  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
+
 const IndexEntry = z.object({
   digest: Sha256,
   /** path, size, mtime (ms), inode of each file in the bundle. */
@@ -41,7 +45,12 @@ const Index = z.object({
 });
 type Index = z.infer<typeof Index>;
 
-export function openStageBundler(options: StageBundlerOptions): StageLoader {
+export interface StageBundler extends StageLoader {
+  /** Path, size, mtime (ms) and inode of every file in those stages' bundles, as loaded last. */
+  inputs(root: string, uses: readonly string[]): Promise<[string, number, number, number][]>;
+}
+
+export function openStageBundler(options: StageBundlerOptions): StageBundler {
   const { cacheDir } = options;
   const indexPath = join(cacheDir, "index.json");
 
@@ -68,12 +77,16 @@ export function openStageBundler(options: StageBundlerOptions): StageLoader {
       if (changed) await writeWhole(indexPath, JSON.stringify(index));
       return loaded;
     },
+    async inputs(root, uses) {
+      const { stages } = await readIndex(indexPath, options.toolchain);
+      return uses.flatMap((name) => stages[resolveInside(root, name)]?.inputs ?? []);
+    },
   };
 }
 
 async function importStage(uses: string, digest: Sha256, cacheDir: string): Promise<LoadedStage> {
   const bundlePath = join(cacheDir, `${digest}.mjs`);
-  const module = (await import(pathToFileURL(bundlePath).href)) as { default?: unknown };
+  const module = await importBundle(uses, bundlePath);
   const definition = module.default as Partial<StageDefinition> | undefined;
   if (
     typeof definition?.run !== "function" ||
@@ -87,6 +100,18 @@ async function importStage(uses: string, digest: Sha256, cacheDir: string): Prom
     });
   }
   return { uses, definition: definition as StageDefinition, codeDigest: digest, bundlePath };
+}
+
+async function importBundle(uses: string, path: string): Promise<{ default?: unknown }> {
+  try {
+    return (await import(pathToFileURL(path).href)) as { default?: unknown };
+  } catch (cause) {
+    throw new ClipscribeError("config", "the stage fails as it is loaded", {
+      details: { file: uses, problem: cause instanceof Error ? cause.message : String(cause) },
+      hint: "a stage's file may only declare things; work belongs into `run`",
+      cause,
+    });
+  }
 }
 
 async function bundle(
@@ -122,6 +147,7 @@ async function bundle(
     metafile: true,
     logLevel: "silent",
     legalComments: "none",
+    banner: { js: REQUIRE },
     nodePaths: [options.packagesDir],
     plugins: [
       {

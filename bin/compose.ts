@@ -1,0 +1,144 @@
+/** Wires the adapters of one machine: disk, SQLite, threads, sandboxed tools. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { availableParallelism, hostname } from "node:os";
+import { dirname, join } from "node:path";
+
+import { openDiskStore } from "../adapters/disk/disk-store.ts";
+import type { DiskStore } from "../adapters/disk/disk-store.ts";
+import { openMediaTools } from "../adapters/ffmpeg/media-tools.ts";
+import { openLedger } from "../adapters/ledger/ledger.ts";
+import type { Ledger } from "../adapters/ledger/ledger.ts";
+import { openThreadStagePool } from "../adapters/piscina/thread-stage-pool.ts";
+import { detectSandbox } from "../adapters/sandbox/detect-sandbox.ts";
+import { openSandbox } from "../adapters/sandbox/sandboxed.ts";
+import type { Sandbox } from "../adapters/sandbox/sandboxed.ts";
+import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
+import { openProcessWatch } from "../adapters/system/process-watch.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { ClipscribeError } from "../core/errors.ts";
+import { RunnerId, slugOf } from "../core/ids.ts";
+import type { CheckedPipeline } from "../core/pipeline.ts";
+import type { EventQueue } from "../ports/event-queue.ts";
+import type { Log } from "../ports/log.ts";
+import { notifying } from "../ports/notifying.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { StagePool } from "../ports/stage-pool.ts";
+import { ALL_DEFENCES } from "../runner/defences.ts";
+import type { Defences } from "../runner/defences.ts";
+import type { RunnerListener } from "../runner/runner-events.ts";
+import { serveStage } from "../runner/stage-port.ts";
+import type { RunnerWorld } from "../runner/world.ts";
+import { WORKER_PATH, readVersion } from "./install.ts";
+import type { Io } from "./io.ts";
+import type { Settings } from "./settings.ts";
+
+/** Items at once: one waits for the disk while another computes. */
+const ITEMS_PER_CORE = 2;
+
+/** What a campaign changes; a person can't. */
+export interface ComposeOverrides {
+  store?: (store: DiskStore) => DiskStore;
+  defences?: Partial<Defences>;
+}
+
+export interface Machine extends AsyncDisposable {
+  /** Tells the queue of new tickets. */
+  store: ObjectStore;
+  queue: EventQueue;
+  ledger: Ledger;
+  pool: StagePool;
+  openWorld(pipeline: CheckedPipeline, listener: RunnerListener): RunnerWorld;
+}
+
+export function openMachine(
+  io: Io,
+  settings: Settings,
+  log: Log,
+  overrides: ComposeOverrides = {},
+): Machine {
+  makeFolder(settings.home);
+  makeFolder(dirname(settings.queue));
+  const opened = openDiskStore({ root: settings.store });
+  const disk = overrides.store?.(opened) ?? opened;
+  const queue = openSqliteQueue({ file: settings.queue, name: "urgent" });
+  const rules = [{ prefix: `inbox/urgent/${settings.user}/`, queue }];
+  const store = notifying(disk, rules, { clock: systemClock, log });
+  const ledger = openLedger(join(settings.home, "ledger.db"));
+  const cores = availableParallelism();
+  const pool = openThreadStagePool({
+    workerPath: WORKER_PATH,
+    maxThreads: Math.max(2, cores),
+    serve: serveStage,
+  });
+  const tools = openMediaTools({
+    sandbox: lazySandbox(io.platform),
+    path: io.env["PATH"] ?? "",
+    platform: io.platform,
+  });
+  const processes = openProcessWatch();
+  return {
+    store,
+    queue,
+    ledger,
+    pool,
+    openWorld: (pipeline, listener) => ({
+      runner: newRunnerId(),
+      user: settings.user,
+      version: readVersion(),
+      store,
+      queues: { urgent: queue },
+      clock: systemClock,
+      log,
+      random: Math.random,
+      tools,
+      sources: ledger,
+      pool,
+      pipelines: { find: (digest) => (digest === pipeline.digest ? pipeline : undefined) },
+      providers: { transcriber: null, chat: null, paid: new Map() },
+      processes,
+      cores,
+      items: cores * ITEMS_PER_CORE,
+      workDir: join(settings.home, "work"),
+      clocks: { leaseMs: settings.leaseMs, sweepMs: settings.sweepMs },
+      defences: { ...ALL_DEFENCES, ...overrides.defences },
+      listener,
+    }),
+    async [Symbol.asyncDispose]() {
+      await pool.close();
+      await queue[Symbol.asyncDispose]();
+      ledger[Symbol.dispose]();
+      await disk[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** New at each start; says where it ran. */
+function newRunnerId(): RunnerId {
+  const host = slugOf(hostname(), "host").slice(0, 30).replace(/-+$/, "");
+  return RunnerId.parse(`${host}-${process.pid}-${randomBytes(4).toString("hex")}`);
+}
+
+/** Finding out what works starts a child; nobody pays for it before a tool is needed. */
+function lazySandbox(platform: NodeJS.Platform): Sandbox {
+  let opened: Sandbox | undefined;
+  const open = (): Sandbox => (opened ??= openSandbox(detectSandbox({ platform })));
+  return {
+    get kind() {
+      return open().kind;
+    },
+    run: (call) => open().run(call),
+  };
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw new ClipscribeError("denied", "the folder can't be made", {
+      details: { path },
+      hint: "make its parent writable, or set CLIPSCRIBE_HOME to another",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,13 @@
+/** `clipscribe config show`: every setting, its value, where it comes from; secrets hidden. */
+import { showSetting } from "../core/settings.ts";
+import type { Io } from "./io.ts";
+import { readSettings } from "./settings.ts";
+
+export async function showConfig(io: Io): Promise<number> {
+  const { all } = await readSettings(io);
+  for (const setting of all.values()) {
+    const from = setting.value === null ? "" : `  (${setting.from})`;
+    io.stdout(`${setting.name.padEnd(26)} ${showSetting(setting)}${from}\n`);
+  }
+  return 0;
+}

@@ -1,0 +1,16 @@
+/** Where this installation's own files lie: the checkout, or its bundle under dist/. */
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+
+export const INSTALL_ROOT = join(import.meta.dirname, "..");
+const isBundle = basename(import.meta.dirname) === "dist";
+
+/** The entry of a stage's thread. */
+export const WORKER_PATH = isBundle
+  ? join(INSTALL_ROOT, "dist", "stage-worker.mjs")
+  : join(INSTALL_ROOT, "runner", "stage-worker.ts");
+
+export function readVersion(): string {
+  const text = readFileSync(join(INSTALL_ROOT, "package.json"), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

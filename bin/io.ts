@@ -1,0 +1,27 @@
+/** What a command may touch of its process; a test gives its own. */
+export interface Io {
+  env: Readonly<Record<string, string | undefined>>;
+  cwd: string;
+  platform: NodeJS.Platform;
+  stdout: (text: string) => void;
+  stderr: (text: string) => void;
+  /** Width of the terminal; null where stdout is none. */
+  columns: number | null;
+  /** Calls back at Ctrl-C or SIGTERM; returns how to stop listening. */
+  onInterrupt(listener: () => void): () => void;
+}
+
+export function systemIo(): Io {
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    platform: process.platform,
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    columns: process.stdout.isTTY ? process.stdout.columns : null,
+    onInterrupt(listener) {
+      process.on("SIGINT", listener).on("SIGTERM", listener);
+      return () => process.off("SIGINT", listener).off("SIGTERM", listener);
+    },
+  };
+}

@@ -1,0 +1,119 @@
+/** The command line: one definition for `--help`, and each verb loaded only when it is called. */
+import { Command, CommanderError, Option } from "commander";
+
+import { readVersion } from "./install.ts";
+import type { Io } from "./io.ts";
+
+type RunFlags = {
+  pipeline?: string;
+  again?: boolean;
+  json?: boolean;
+  plain?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+};
+
+/** Returns the exit code; prints what there is to say. */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  let code = 0;
+  const program = defineCommands(io, (result) => (code = result));
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const { reportError } = await import("./report-error.ts");
+    return reportError(error, io, argv.includes("--json"));
+  }
+}
+
+export function defineCommands(io: Io, setCode: (code: number) => void): Command {
+  const program = new Command("clipscribe")
+    .description("Turns videos into transcripts, people, claims and a report with checked quotes.")
+    .version(readVersion(), "--version")
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .showSuggestionAfterError()
+    .showHelpAfterError("(`clipscribe --help` lists the commands)")
+    .exitOverride();
+  const pipelineOption = (): Option => new Option("--pipeline <file>", "another pipeline.yaml");
+  const command = (name: string, about: string): Command =>
+    program
+      .command(name)
+      .description(about)
+      .exitOverride()
+      .configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
+
+  command("run", "process files, folders or lists of URLs now")
+    .argument("<path...>", "media files, folders, or .txt lists of URLs")
+    .addOption(pipelineOption())
+    .option("--again", "make a new run of what is done already")
+    .option("--json", "one JSON object a line on stdout, logs on stderr")
+    .option("--plain", "no redrawing: for logs and screen readers")
+    .option("--quiet", "only the path of the report")
+    .option("--verbose", "more log lines on stderr")
+    .action(async (paths: string[], flags: RunFlags) => {
+      const { run } = await import("./run.ts");
+      const {
+        pipeline,
+        again = false,
+        json = false,
+        plain = false,
+        quiet = false,
+        verbose = false,
+      } = flags;
+      setCode(await run(paths, { pipeline, again, json, plain, quiet, verbose }, io));
+    });
+  command("plan", "say what would run, what would be reused, and why")
+    .argument("<path...>", "media files, folders, or .txt lists of URLs")
+    .addOption(pipelineOption())
+    .option("--json", "one JSON object")
+    .action(async (paths: string[], flags: RunFlags) => {
+      const { plan } = await import("./plan.ts");
+      setCode(await plan(paths, { pipeline: flags.pipeline, json: flags.json ?? false }, io));
+    });
+  command("validate", "check a pipeline file and its stages")
+    .argument("[file]", "default: pipeline.yaml")
+    .option("--json", "one JSON object")
+    .action(async (file: string | undefined, flags: RunFlags) => {
+      const { validate } = await import("./validate.ts");
+      setCode(await validate(file, { json: flags.json ?? false }, io));
+    });
+  command("doctor", "list the tools, their versions, and what is missing for what")
+    .option("--json", "one JSON object")
+    .action(async (flags: RunFlags) => {
+      const { doctor } = await import("./doctor.ts");
+      setCode(await doctor({ json: flags.json ?? false }, io));
+    });
+  command("new-stage", "make a stage of your own, with a test")
+    .argument("<name>", "as `sentiment`")
+    .action(async (name: string) => {
+      const { newStage } = await import("./new-stage.ts");
+      setCode(await newStage(name, io));
+    });
+  command("tour", "a first stage of your own, step by step").action(async () => {
+    const { tour } = await import("./tour.ts");
+    setCode(await tour(io));
+  });
+  command("config", "show the settings and where each comes from")
+    .argument("[what]", "show", "show")
+    .action(async () => {
+      const { showConfig } = await import("./config.ts");
+      setCode(await showConfig(io));
+    });
+  command("schema", "print the JSON Schema of pipeline.yaml").action(async () => {
+    const { pipelineJsonSchema } = await import("../core/pipeline-schema.ts");
+    io.stdout(`${JSON.stringify(pipelineJsonSchema(), null, 2)}\n`);
+  });
+  command("completion", "print the completion script of a shell")
+    .argument("<shell>", "bash, zsh or fish")
+    .action(async (shell: string) => {
+      const { completion } = await import("./completion.ts");
+      setCode(await completion(shell, program, io));
+    });
+  command("man", "print the manual page").action(async () => {
+    const { manual } = await import("./completion.ts");
+    io.stdout(manual(program));
+  });
+  command("version", "print the version").action(() => io.stdout(`${readVersion()}\n`));
+  return program;
+}

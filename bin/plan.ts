@@ -1,0 +1,110 @@
+/** `clipscribe plan`: what a run would do, without doing it. Reads and hashes, writes nothing. */
+import { join } from "node:path";
+
+import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
+import { EXIT } from "../core/exit-codes.ts";
+import { keysOf } from "../core/keys.ts";
+import { MediaInfo } from "../core/media-info.ts";
+import { formatUsd } from "../core/money.ts";
+import type { StageRecord, Ticket } from "../core/records.ts";
+import { safeLine } from "../core/safe-text.ts";
+import { openArtifactShelf } from "../runner/artifact-shelf.ts";
+import { readItem } from "../runner/item-record.ts";
+import { planItem } from "../runner/plan-item.ts";
+import type { PlannedStage } from "../runner/plan-item.ts";
+import { openStageCache } from "../runner/stage-cache.ts";
+import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
+import { buildPlannedTicket, readItemIds } from "../sync/submit-job.ts";
+import { collectDrops } from "./collect-drops.ts";
+import { openMachine } from "./compose.ts";
+import type { Io } from "./io.ts";
+import { findPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import { openLog } from "./log.ts";
+import { readSettings } from "./settings.ts";
+
+interface ItemPlan {
+  item_id: string;
+  stages: PlannedStage[];
+}
+
+export async function plan(
+  args: readonly string[],
+  options: { pipeline: string | undefined; json: boolean },
+  io: Io,
+): Promise<number> {
+  const settings = await readSettings(io);
+  const log = openLog({ write: io.stderr, format: options.json ? "json" : "text", level: "warn" });
+  await using machine = openMachine(io, settings, log);
+  const { pipeline } = await loadPipeline(findPipelineFile(io, options.pipeline), settings.home);
+  const signal = new AbortController().signal;
+  const collected = await collectDrops(args, io.cwd, {
+    accept: pipeline.accept,
+    ledger: machine.ledger,
+    downloader: openDownloader({ io, settings }),
+    downloadsDir: join(settings.home, "downloads"),
+    signal,
+    busy: () => undefined,
+  });
+  const { store } = machine;
+  const { user } = settings;
+  const keys = keysOf(user);
+  const world = machine.openWorld(pipeline, () => undefined);
+  const shelf = openArtifactShelf(store, keys, world.defences);
+  const cache = openStageCache(store, keys, shelf, log, world.defences);
+  const job = jobIdForMany(collected.parts);
+  const ids = assignItemIds(collected.drops, await readItemIds(store, user, job));
+  const plans: ItemPlan[] = [];
+  for (const drop of collected.drops) {
+    const item = ids.get(drop.name);
+    if (item === undefined) continue;
+    const ticket: Ticket = buildPlannedTicket(job, item, user, pipeline, drop);
+    const found = await readItem(store, keys.item(job, item));
+    const before: Record<string, StageRecord> = found?.state.stages ?? {};
+    const mediaSeconds = await readDuration(before);
+    const stages = await planItem({ world, pipeline, ticket, cache, before, mediaSeconds }, signal);
+    plans.push({ item_id: item, stages });
+  }
+  if (options.json) io.stdout(`${JSON.stringify({ schema: 1, job_id: job, items: plans })}\n`);
+  else print(plans, collected.refused, io);
+  return EXIT.complete;
+
+  /** How long the medium is, where an earlier run has looked. */
+  async function readDuration(before: Record<string, StageRecord>): Promise<number | null> {
+    for (const { cache: key } of Object.values(before)) {
+      const entry = key === null ? undefined : await cache.find(key, signal);
+      const media = entry?.artifacts["media"];
+      if (media !== undefined) {
+        return MediaInfo.parse(JSON.parse(await shelf.readText(media, signal))).duration;
+      }
+    }
+    return null;
+  }
+}
+
+function print(
+  plans: readonly ItemPlan[],
+  refused: readonly { name: string; error: { message: string } }[],
+  io: Io,
+): void {
+  for (const { item_id, stages } of plans) {
+    io.stdout(`${item_id}\n`);
+    for (const { stage, action, why, seconds, costUsd } of stages) {
+      const minutes = seconds === null ? "?" : (seconds / 60).toFixed(1);
+      const dollars = costUsd === null ? "?" : formatUsd(costUsd);
+      io.stdout(
+        `  ${stage.padEnd(14)} ${action.padEnd(8)} ${minutes.padStart(6)} min ${dollars.padStart(8)}  ${safeLine(why, 200)}\n`,
+      );
+    }
+  }
+  for (const { name, error } of refused)
+    io.stdout(`refused ${safeLine(name, 120)}: ${safeLine(error.message, 300)}\n`);
+  const all = plans.flatMap(({ stages }) => stages);
+  const count = (action: string): number => all.filter((stage) => stage.action === action).length;
+  const seconds = all.reduce((sum, stage) => sum + (stage.seconds ?? 0), 0);
+  const cost = all.reduce((sum, stage) => sum + (stage.costUsd ?? 0), 0);
+  const isOpen = all.some((stage) => stage.seconds === null || stage.costUsd === null);
+  const least = isOpen ? "at least " : "";
+  io.stdout(
+    `${count("reuse")} reused, ${count("run")} to run, ${count("depends")} that depend on those; ${least}${(seconds / 60).toFixed(1)} min, ${least}${formatUsd(cost)}\n`,
+  );
+}

@@ -1,0 +1,437 @@
+/** `clipscribe run PATH…`: from files, folders or lists of URLs to results, in one process. */
+import { hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
+
+import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
+import { openProcessWatch } from "../adapters/system/process-watch.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { ClipscribeError, asClipscribeError, toErrorRecord } from "../core/errors.ts";
+import type { ErrorRecord } from "../core/errors.ts";
+import { EXIT, exitCodeOfKind, exitCodeOfStatuses } from "../core/exit-codes.ts";
+import { Lane } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
+import { formatUsd } from "../core/money.ts";
+import type { ItemState, ItemStatus } from "../core/records.ts";
+import { safeLine } from "../core/safe-text.ts";
+import { fetchResults, sweepIncoming } from "../sync/fetch-results.ts";
+import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
+import { findUnchanged, snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
+import type { Snapshot } from "../sync/snapshot.ts";
+import { readItemIds, submitJob } from "../sync/submit-job.ts";
+import { awaitItems } from "./await-items.ts";
+import { collectDrops } from "./collect-drops.ts";
+import type { Collected, Drop } from "./collect-drops.ts";
+import { openMachine } from "./compose.ts";
+import type { ComposeOverrides, Machine } from "./compose.ts";
+import { readVersion } from "./install.ts";
+import type { Io } from "./io.ts";
+import { findPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import type { LoadedPipeline } from "./load-pipeline.ts";
+import { openLog } from "./log.ts";
+import { readSettings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import { openRunView } from "./ui/run-view.ts";
+import type { RunView, ViewMode } from "./ui/run-view.ts";
+
+/** A person waits for a one-off. */
+const LANE: Lane = Lane.parse("urgent");
+
+export interface RunOptions {
+  pipeline?: string | undefined;
+  again: boolean;
+  json: boolean;
+  plain: boolean;
+  quiet: boolean;
+  verbose: boolean;
+}
+
+export interface ItemResult {
+  item_id: string;
+  status: ItemStatus;
+  path: string | null;
+  cost_usd: number;
+  stages: { id: string; state: string; why: string }[];
+  error: ErrorRecord | null;
+}
+
+export async function run(
+  args: readonly string[],
+  options: RunOptions,
+  io: Io,
+  overrides: ComposeOverrides = {},
+): Promise<number> {
+  const settings = await readSettings(io);
+  const file = findPipelineFile(io, options.pipeline);
+  const unchanged = options.again ? undefined : findNothingToDo(args, file, settings, io);
+  if (unchanged !== undefined) return reportUnchanged(unchanged, options, io);
+
+  const mode = modeOf(options, io);
+  let itemCount = 1;
+  const view = openRunView({
+    mode,
+    write: io.stdout,
+    columns: io.columns ?? 80,
+    color: io.columns !== null && !io.env["NO_COLOR"] && io.env["TERM"] !== "dumb",
+    itemCount: () => itemCount,
+    ...(mode === "terminal" && { draw: await openDraw() }),
+  });
+  const log = openLog({
+    write: io.stderr,
+    format: options.json ? "json" : "text",
+    level: options.verbose ? "info" : "warn",
+  });
+  const stop = new AbortController();
+  const forget = listenForInterrupt(io, stop, view);
+  await using machine = openMachine(io, settings, log, overrides);
+  try {
+    view.busy("reading the pipeline");
+    const loaded = await loadPipeline(file, settings.home);
+    const collected = await collectDrops(args, io.cwd, {
+      accept: loaded.pipeline.accept,
+      ledger: machine.ledger,
+      downloader: openDownloader({ io, settings }),
+      downloadsDir: join(settings.home, "downloads"),
+      signal: stop.signal,
+      busy: (text) => view.busy(text),
+    });
+    itemCount = collected.drops.length;
+    for (const note of collected.notes) view.note(note);
+    for (const { name, error } of collected.refused) {
+      view.note(`refused ${safeLine(name, 120)}: ${error.message}`);
+    }
+    const job = {
+      machine,
+      loaded,
+      collected,
+      settings,
+      view,
+      signal: stop.signal,
+      again: options.again,
+    };
+    const { id, results } = await runJob(job);
+    view.stop();
+    if (stop.signal.aborted) return reportInterrupted(options, io, id, results);
+    return reportEnd(options, io, settings, id, collected, results);
+  } catch (error) {
+    view.stop();
+    if (stop.signal.aborted) return reportInterrupted(options, io, null, []);
+    throw error;
+  } finally {
+    forget();
+  }
+}
+
+interface Job {
+  machine: Machine;
+  loaded: LoadedPipeline;
+  collected: Collected;
+  settings: Settings;
+  view: RunView;
+  signal: AbortSignal;
+  again: boolean;
+}
+
+async function runJob(job: Job): Promise<{ id: string; results: Map<string, ItemResult> }> {
+  const { machine, loaded, collected, settings, view, signal } = job;
+  const { user } = settings;
+  const id = jobIdForMany(collected.parts);
+  const results = new Map<string, ItemResult>();
+  if (collected.drops.length === 0) return { id, results };
+  const ids = assignItemIds(collected.drops, await readItemIds(machine.store, user, id));
+  const drops = new Map<string, Drop>();
+  const items = collected.drops.map((drop) => {
+    const item = ids.get(drop.name);
+    if (item === undefined) throw new ClipscribeError("bug", "an item has no id");
+    drops.set(item, drop);
+    return { id: item, source: drop.source, info: drop.info, sidecars: drop.sidecars };
+  });
+  const { name, digest } = loaded.pipeline;
+  const handoffs = await submitJob(machine.store, systemClock, {
+    job: id,
+    user,
+    lane: LANE,
+    pipeline: { name, digest },
+    device: hostname(),
+    items,
+    again: job.again,
+  });
+  sweepIncoming(settings.results, isGone);
+
+  const onEnd = async (item: string, end: ItemState | ErrorRecord): Promise<void> => {
+    const result = "kind" in end ? unfinished(item, end) : resultOf(item, end);
+    results.set(item, result);
+    if (!("kind" in end) && end.manifest !== null) await fetchInto(job, end, result);
+  };
+  const done = handoffs.filter((handoff) => handoff.action === "done");
+  for (const { item, state } of done) {
+    await onEnd(item, state);
+    const result = results.get(item);
+    if (result === undefined) continue;
+    result.stages = result.stages.map((stage) => ({
+      ...stage,
+      state: "reused",
+      why: "nothing changed",
+    }));
+    if (handoffs.length === 1) announceReuse(view, id, result);
+  }
+  const tickets = handoffs.flatMap((handoff) =>
+    handoff.action === "ticket" ? [handoff.ticket] : [],
+  );
+  if (done.length > 0 && handoffs.length > 1)
+    view.note(`${done.length} of ${handoffs.length} are done already`);
+  await awaitItems({
+    machine,
+    pipeline: loaded.pipeline,
+    user,
+    sweepPrefix: `${keysOf(user).inbox(LANE)}${id}/`,
+    tickets,
+    onEvent: (event) => view.event(event),
+    onEnd,
+    signal,
+  });
+  if (!signal.aborted) takeSnapshot(job, id, ids, results);
+  return { id, results };
+}
+
+async function fetchInto(job: Job, state: ItemState, result: ItemResult): Promise<void> {
+  try {
+    const { results, user } = job.settings;
+    const fetched = await fetchResults(job.machine.store, user, state, results);
+    result.path = fetched.folder;
+    if (fetched.keptAs !== null) {
+      job.view.note(
+        `you had changed the results of ${state.item_id}: they are kept as ${fetched.keptAs}`,
+      );
+    }
+  } catch (error) {
+    // The store has them: the next run brings them.
+    result.error = toErrorRecord(error);
+    result.status = "failed";
+  }
+}
+
+function announceReuse(view: RunView, job: string, result: ItemResult): void {
+  for (const { id } of result.stages) {
+    view.event({
+      type: "stage-ended",
+      job_id: job,
+      item_id: result.item_id,
+      run: 1,
+      stage: id,
+      state: "reused",
+      why: "nothing changed",
+      seconds: 0,
+      cost_usd: 0,
+      error: null,
+    });
+  }
+}
+
+function resultOf(item: string, state: ItemState): ItemResult {
+  return {
+    item_id: item,
+    status: state.status,
+    path: null,
+    cost_usd: state.cost,
+    stages: Object.entries(state.stages).map(([id, { state: how, why }]) => ({
+      id,
+      state: how,
+      why,
+    })),
+    error: state.error,
+  };
+}
+
+function unfinished(item: string, error: ErrorRecord): ItemResult {
+  return { item_id: item, status: "failed", path: null, cost_usd: 0, stages: [], error };
+}
+
+function takeSnapshot(
+  { loaded, collected, settings }: Job,
+  job: string,
+  ids: ReadonlyMap<string, string>,
+  results: ReadonlyMap<string, ItemResult>,
+): void {
+  const { named } = collected;
+  const all = [...results.values()].every(
+    ({ status, path }) => status === "complete" && path !== null,
+  );
+  if (named === null || !all || collected.refused.length > 0) return;
+  const resultsDir = join(settings.results, job);
+  const items = collected.drops.map(({ name, path, sidecars }) => {
+    const item = ids.get(name) ?? "";
+    const [, size, mtimeMs] = stampFile(join(resultsDir, item, "manifest.json"));
+    const manifest: [number, number] = [size, mtimeMs];
+    return { item, stamps: [path, ...sidecars].map(stampFile), manifest };
+  });
+  const path = snapshotPath(settings.home, {
+    named,
+    pipeline: loaded.file,
+    results: settings.results,
+  });
+  const snapshot = {
+    job,
+    version: readVersion(),
+    accept: loaded.pipeline.accept,
+    named,
+    pipeline: loaded.stamps.map(([file]) => stampFile(file)),
+    stages: loaded.pipeline.stages.map(({ id }) => id),
+    resultsDir,
+    items,
+  };
+  writeSnapshot(path, snapshot, Date.now());
+}
+
+function findNothingToDo(
+  args: readonly string[],
+  pipeline: string,
+  settings: Settings,
+  io: Io,
+): Snapshot | undefined {
+  const paths = args.map((arg) => resolve(io.cwd, arg));
+  if (!paths.every((path) => existsSync(path))) return undefined;
+  const named = paths.map((path) => realpathSync(path));
+  const path = snapshotPath(settings.home, { named, pipeline, results: settings.results });
+  return findUnchanged(path, readVersion());
+}
+
+function reportUnchanged(snapshot: Snapshot, options: RunOptions, io: Io): number {
+  const { items, stages, job, resultsDir } = snapshot;
+  if (options.json) {
+    const reused = stages.map((id) => ({ id, state: "reused", why: "nothing changed" }));
+    const results = items.map(({ item }): ItemResult => ({
+      item_id: item,
+      status: "complete",
+      path: join(resultsDir, item),
+      cost_usd: 0,
+      stages: reused,
+      error: null,
+    }));
+    io.stdout(
+      `${JSON.stringify({ schema: 1, job_id: job, status: "complete", cost_usd: 0, items: results })}\n`,
+    );
+    return EXIT.complete;
+  }
+  if (!options.quiet) {
+    const what =
+      items.length === 1
+        ? `all ${stages.length} stages reused`
+        : `all ${items.length} items reused`;
+    io.stdout(`nothing changed: ${what}, $0\n`);
+  }
+  io.stdout(
+    `${reportPath(
+      resultsDir,
+      items.map(({ item }) => join(resultsDir, item)),
+    )}\n`,
+  );
+  return EXIT.complete;
+}
+
+function reportEnd(
+  options: RunOptions,
+  io: Io,
+  settings: Settings,
+  job: string,
+  collected: Collected,
+  results: ReadonlyMap<string, ItemResult>,
+): number {
+  const refused = collected.refused.map(({ name, error }): ItemResult => ({
+    item_id: name,
+    status: "failed",
+    path: null,
+    cost_usd: 0,
+    stages: [],
+    error,
+  }));
+  const items = [...results.values(), ...refused];
+  const cost = items.reduce((sum, { cost_usd }) => sum + cost_usd, 0);
+  const statuses = items.map(({ status }) => status);
+  const isAllRefused = results.size === 0 && refused.length > 0;
+  const code = isAllRefused ? EXIT.refused : exitCodeOfStatuses(statuses);
+  if (options.json) {
+    const status = worstStatus(statuses);
+    io.stdout(`${JSON.stringify({ schema: 1, job_id: job, status, cost_usd: cost, items })}\n`);
+    return code;
+  }
+  const troubled = items.filter(({ error, status }) => error !== null || status === "partial");
+  for (const { item_id, status, error } of troubled) {
+    io.stdout(
+      `${safeLine(item_id, 120)}: ${status}${error === null ? "" : ` — ${safeLine(error.message, 500)}`}\n`,
+    );
+    if (error?.hint != null) io.stdout(`  ${safeLine(error.hint, 500)}\n`);
+  }
+  if (!options.quiet) io.stdout(`${countStatuses(statuses)}, ${formatUsd(cost)}\n`);
+  const folders = [...results.values()].flatMap(({ path }) => path ?? []);
+  if (folders.length > 0) io.stdout(`${reportPath(join(settings.results, job), folders)}\n`);
+  return code;
+}
+
+function reportInterrupted(
+  options: RunOptions,
+  io: Io,
+  job: string | null,
+  results: Iterable<unknown>,
+): number {
+  if (options.json) {
+    const items = results instanceof Map ? [...(results as Map<string, ItemResult>).values()] : [];
+    io.stdout(
+      `${JSON.stringify({ schema: 1, job_id: job, status: "cancelled", cost_usd: 0, items })}\n`,
+    );
+  } else {
+    io.stdout("stopped; run the same command again and it goes on from here\n");
+  }
+  return EXIT.interrupted;
+}
+
+/** The report of a single item, the folder of several. */
+function reportPath(jobDir: string, folders: readonly string[]): string {
+  const [only] = folders;
+  if (only === undefined || folders.length > 1) return jobDir;
+  const html = join(only, "report.html");
+  return existsSync(html) ? html : only;
+}
+
+function worstStatus(statuses: readonly ItemStatus[]): ItemStatus {
+  const order: readonly ItemStatus[] = ["cancelled", "failed", "held", "partial", "complete"];
+  return order.find((status) => statuses.includes(status)) ?? "failed";
+}
+
+function countStatuses(statuses: readonly ItemStatus[]): string {
+  const counts = new Map<string, number>();
+  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return [...counts].map(([status, count]) => `${count} ${status}`).join(", ");
+}
+
+function modeOf(options: RunOptions, io: Io): ViewMode {
+  if (options.json) return "json";
+  if (options.quiet) return "quiet";
+  return io.columns === null || options.plain || io.env["TERM"] === "dumb" ? "plain" : "terminal";
+}
+
+async function openDraw(): Promise<{ show(text: string): void; done(): void }> {
+  const { default: logUpdate } = await import("log-update");
+  return {
+    show: (text) => logUpdate(text),
+    done: () => logUpdate.clear(),
+  };
+}
+
+/** First: stop cleanly. Second: at once; whoever runs next takes the claim over. */
+function listenForInterrupt(io: Io, stop: AbortController, view: RunView): () => void {
+  return io.onInterrupt(() => {
+    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    view.note("stopping; press Ctrl-C again to stop at once");
+    stop.abort(new ClipscribeError("cancelled", "interrupted"));
+  });
+}
+
+function isGone(pid: number): boolean {
+  const { self } = openProcessWatch();
+  return openProcessWatch().isGone({ pid, boot: self.boot });
+}
+
+export function exitCodeOf(error: unknown): number {
+  return exitCodeOfKind(asClipscribeError(error).kind);
+}

@@ -1,0 +1,64 @@
+/** What a stage's answer depends on, as far as it is known now: its inputs, its key. */
+import { provenanceDigest, stageIngredients, stageKey } from "../core/plan.ts";
+import type { Ingredients } from "../core/plan.ts";
+import type { Sha256 } from "../core/ids.ts";
+import type { CheckedPipeline, CheckedStage } from "../core/pipeline.ts";
+import type { Ticket } from "../core/records.ts";
+import type { Provenance } from "../core/stage.ts";
+import type { FinishedStage } from "./item-run.ts";
+import { provenanceFor } from "./provenance.ts";
+import { bindInputs } from "./stage-inputs.ts";
+import type { BoundInput } from "./stage-inputs.ts";
+import type { RunnerWorld } from "./world.ts";
+
+export interface StageIdentity {
+  bound: Record<string, BoundInput>;
+  provider: { provider: string; model: string } | null;
+  provenance: Provenance;
+  ingredients: Ingredients;
+  key: Sha256;
+}
+
+export interface IdentifyContext {
+  world: Pick<RunnerWorld, "providers" | "tools" | "version">;
+  pipeline: CheckedPipeline;
+  ticket: Ticket;
+}
+
+/** Returns what is missing (`stage.artifact`) where an input was not made. */
+export async function identifyStage(
+  context: IdentifyContext,
+  stage: CheckedStage,
+  finished: ReadonlyMap<string, FinishedStage>,
+): Promise<{ identity: StageIdentity } | { missing: string }> {
+  const { inputs: bound, missing } = bindInputs(context, stage, finished);
+  if (missing !== undefined) return { missing };
+  const provider = resolveProvider(context, stage);
+  const provenance = provenanceFor(context, stage, finished);
+  const inputs = digestInputs(bound, provenanceDigest(provenance));
+  const isKeyed = stage.contract.needs?.keyed === true;
+  const tools = isKeyed ? await context.world.tools.versions() : {};
+  const ingredients = stageIngredients({ stage, inputs, provider, tools });
+  return { identity: { bound, provider, provenance, ingredients, key: stageKey(ingredients) } };
+}
+
+function digestInputs(
+  bound: Record<string, BoundInput>,
+  provenance: Sha256,
+): Record<string, string | undefined> {
+  const digests: Record<string, string | undefined> = {};
+  for (const [name, input] of Object.entries(bound)) {
+    digests[name] = input.kind === "provenance" ? provenance : input.digest;
+  }
+  return digests;
+}
+
+function resolveProvider(
+  { world }: IdentifyContext,
+  stage: CheckedStage,
+): { provider: string; model: string } | null {
+  const { transcriber, chat } = world.providers;
+  const wanted = stage.contract.needs?.provider;
+  const found = wanted === "transcriber" ? transcriber : wanted === "chat" ? chat : null;
+  return found === null ? null : { provider: found.provider, model: found.model };
+}

@@ -1,0 +1,108 @@
+/**
+ * What a run of an item would do: reuse or run each stage, and why. What follows a stage that would
+ * run is not known before it ran, and is said so.
+ */
+import { explainRun } from "../core/plan.ts";
+import type { CheckedStage } from "../core/pipeline.ts";
+import type { StageRecord } from "../core/records.ts";
+import type { IdentifyContext } from "./identify-stage.ts";
+import { identifyStage } from "./identify-stage.ts";
+import type { FinishedStage } from "./item-run.ts";
+import type { StageCache } from "./stage-cache.ts";
+
+export interface PlannedStage {
+  stage: string;
+  /** `depends`: on what an earlier stage makes. */
+  action: "reuse" | "run" | "depends" | "skip";
+  why: string;
+  /** Null where nobody can say: no estimate in the contract, or the duration is not known. */
+  seconds: number | null;
+  costUsd: number | null;
+}
+
+export interface PlanContext extends IdentifyContext {
+  cache: StageCache;
+  before: Readonly<Record<string, StageRecord>>;
+  /** Length of the medium where it is known. */
+  mediaSeconds: number | null;
+}
+
+export async function planItem(context: PlanContext, signal: AbortSignal): Promise<PlannedStage[]> {
+  const finished = new Map<string, FinishedStage>();
+  const unknown = new Set<string>();
+  const plan: PlannedStage[] = [];
+  for (const stage of context.pipeline.stages) {
+    const waitsFor = stage.after.find((id) => unknown.has(id));
+    if (waitsFor !== undefined) {
+      unknown.add(stage.id);
+      const why = `needs what ${waitsFor} makes`;
+      plan.push({ stage: stage.id, action: "depends", why, ...estimate(context, stage) });
+      continue;
+    }
+    plan.push(await planStage(context, stage, finished, unknown, signal));
+  }
+  return plan;
+}
+
+async function planStage(
+  context: PlanContext,
+  stage: CheckedStage,
+  finished: Map<string, FinishedStage>,
+  unknown: Set<string>,
+  signal: AbortSignal,
+): Promise<PlannedStage> {
+  const identified = await identifyStage(context, stage, finished);
+  if ("missing" in identified) {
+    unknown.add(stage.id);
+    const why = `needs ${identified.missing}, which is missing`;
+    return { stage: stage.id, action: "skip", why, seconds: 0, costUsd: 0 };
+  }
+  const { key, ingredients } = identified.identity;
+  const entry = await context.cache.find(key, signal);
+  const record = context.before[stage.id];
+  if (entry !== undefined && record?.state !== undefined) {
+    finished.set(stage.id, { id: stage.id, record, entry, ingredients });
+    return { stage: stage.id, action: "reuse", why: "reused", seconds: 0, costUsd: 0 };
+  }
+  if (entry !== undefined) {
+    finished.set(stage.id, { id: stage.id, record: reusedRecord(entry.key), entry, ingredients });
+    return {
+      stage: stage.id,
+      action: "reuse",
+      why: "done for another item",
+      seconds: 0,
+      costUsd: 0,
+    };
+  }
+  unknown.add(stage.id);
+  const earlier =
+    record?.cache === undefined || record.cache === null
+      ? undefined
+      : await context.cache.peek(record.cache, signal);
+  const why = explainRun(earlier?.ingredients, ingredients);
+  return { stage: stage.id, action: "run", why, ...estimate(context, stage) };
+}
+
+function reusedRecord(cache: StageRecord["cache"]): StageRecord {
+  return {
+    state: "reused",
+    why: "reused",
+    started_at: null,
+    ended_at: null,
+    cost: 0,
+    cache,
+    usage: {},
+    tries: 0,
+    error: null,
+  };
+}
+
+function estimate(
+  { mediaSeconds }: PlanContext,
+  stage: CheckedStage,
+): { seconds: number | null; costUsd: number | null } {
+  if (mediaSeconds === null || stage.contract.estimate === undefined) {
+    return { seconds: null, costUsd: stage.contract.needs?.provider === undefined ? 0 : null };
+  }
+  return stage.contract.estimate({ mediaSeconds, params: stage.params });
+}
