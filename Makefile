@@ -1,0 +1,85 @@
+# Thin calls; `make help` lists them. GNU make 3.81.
+SHELL := /bin/bash
+FILE ?= samples
+SEED ?= 1
+export FILE NAME SEED ARGS
+export CLIPSCRIBE_HOME ?= ./.clipscribe
+NODE := ./.tools/bin/node
+CLI := ./bin/clipscribe
+# A leading ~ that the shell did not expand, because it came after `FILE=`.
+EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
+
+.PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
+  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large clean
+
+help:
+	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
+	@echo "make plan [FILE=path]    what would run, what would be reused, why"
+	@echo "make test                all tests that need Node and ffmpeg only"
+	@echo "make check               format, lint, import directions, types, tests"
+	@echo "make tour                a first stage of your own, step by step"
+	@echo "make new-stage NAME=x    a stage from the template, with its test"
+	@echo "make validate · doctor · format · clean · test-readers · test-download"
+	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large"
+
+install:
+	@./scripts/bootstrap
+	@[ -f dist/stamp ] || $(NODE) scripts/build.ts
+
+build: install
+	@$(NODE) scripts/build.ts
+
+run: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
+	@$(EXPAND); case $$f in *.txt|*.urls|*.csv|*.url|*.webloc) ./scripts/install-tools yt-dlp ;; esac; $(CLI) run $$ARGS -- "$$f"
+
+plan: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
+	@$(EXPAND); $(CLI) plan $$ARGS -- "$$f"
+
+validate: install
+	@$(CLI) validate
+
+doctor: install
+	@$(CLI) doctor
+
+tour: install
+	@$(CLI) tour
+
+new-stage: install
+	@$(CLI) new-stage "$$NAME"
+
+schema: install
+	@$(CLI) schema > templates/pipeline.schema.json
+
+test: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
+	@$(NODE) scripts/test.ts
+
+test-readers: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' chromium
+	@$(NODE) scripts/test.ts readers
+
+test-download: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' yt-dlp
+	@$(NODE) scripts/test.ts download
+
+lint: install
+	@$(NODE) node_modules/oxfmt/bin/oxfmt --check core ports adapters runner sync stages bin scripts samples bench
+	@PATH="$$PWD/.tools/bin:$$PATH" $(NODE) node_modules/oxlint/bin/oxlint --type-aware --deny-warnings core ports adapters runner sync stages bin scripts bench
+	@$(NODE) scripts/check-imports.ts
+	@$(NODE) scripts/check-repo.ts
+	@$(NODE) node_modules/typescript/bin/tsc --noEmit -p .
+
+check: lint test
+
+format: install
+	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin scripts samples bench
+
+bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
+	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
+	@$(NODE) bench/$@.ts
+
+clean:
+	@rm -rf dist .clipscribe
