@@ -7,7 +7,10 @@ import type { Io } from "./io.ts";
 export function completion(shell: string, program: Command, io: Io): Promise<number> {
   const verbs = program.commands.map((command) => command.name());
   const options = (command: Command): string[] => command.options.flatMap(({ long }) => long ?? []);
-  const cases = program.commands.map((command) => ({ name: command.name(), options: options(command) }));
+  const cases = program.commands.map((command) => ({
+    name: command.name(),
+    options: options(command),
+  }));
   switch (shell) {
     case "bash":
       io.stdout(`_clipscribe() {
@@ -31,8 +34,16 @@ esac
     case "fish":
       io.stdout(
         [
-          ...program.commands.map((each) => `complete -c clipscribe -n __fish_use_subcommand -a ${each.name()} -d ${quote(each.description())}`),
-          ...cases.flatMap(({ name, options: list }) => list.map((option) => `complete -c clipscribe -n "__fish_seen_subcommand_from ${name}" -l ${option.slice(2)}`)),
+          ...program.commands.map(
+            (each) =>
+              `complete -c clipscribe -n __fish_use_subcommand -a ${each.name()} -d ${quote(each.description())}`,
+          ),
+          ...cases.flatMap(({ name, options: list }) =>
+            list.map(
+              (option) =>
+                `complete -c clipscribe -n "__fish_seen_subcommand_from ${name}" -l ${option.slice(2)}`,
+            ),
+          ),
           "",
         ].join("\n"),
       );
@@ -47,10 +58,13 @@ esac
 
 /** roff, for `man -l -`. */
 export function manual(program: Command): string {
-  const escape = (text: string): string => text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll(/^\./gm, "\\&.");
+  const escape = (text: string): string =>
+    text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll(/^\./gm, "\\&.");
   const commands = program.commands.map((command) => {
     const usage = `${command.name()} ${command.usage()}`;
-    const options = command.options.map((option) => `.TP\n.B ${escape(option.flags)}\n${escape(option.description)}`);
+    const options = command.options.map(
+      (option) => `.TP\n.B ${escape(option.flags)}\n${escape(option.description)}`,
+    );
     return `.SS ${escape(usage)}\n${escape(command.description())}\n${options.join("\n")}`;
   });
   return `.TH CLIPSCRIBE 1

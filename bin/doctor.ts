@@ -37,10 +37,38 @@ interface Tool {
 }
 
 const TOOLS: readonly Tool[] = [
-  { name: "ffmpeg", args: ["-version"], version: /version (\S+)/, neededFor: "every run", apt: "ffmpeg", brew: "ffmpeg" },
-  { name: "ffprobe", args: ["-version"], version: /version (\S+)/, neededFor: "every run", apt: "ffmpeg", brew: "ffmpeg" },
-  { name: "yt-dlp", args: ["--version"], version: /(\S+)/, neededFor: "lists of URLs", apt: "yt-dlp", brew: "yt-dlp" },
-  { name: "rclone", args: ["version"], version: /v(\S+)/, neededFor: "nothing in this version", apt: "rclone", brew: "rclone" },
+  {
+    name: "ffmpeg",
+    args: ["-version"],
+    version: /version (\S+)/,
+    neededFor: "every run",
+    apt: "ffmpeg",
+    brew: "ffmpeg",
+  },
+  {
+    name: "ffprobe",
+    args: ["-version"],
+    version: /version (\S+)/,
+    neededFor: "every run",
+    apt: "ffmpeg",
+    brew: "ffmpeg",
+  },
+  {
+    name: "yt-dlp",
+    args: ["--version"],
+    version: /(\S+)/,
+    neededFor: "lists of URLs",
+    apt: "yt-dlp",
+    brew: "yt-dlp",
+  },
+  {
+    name: "rclone",
+    args: ["version"],
+    version: /v(\S+)/,
+    neededFor: "nothing in this version",
+    apt: "rclone",
+    brew: "rclone",
+  },
 ];
 
 export async function doctor({ json }: { json: boolean }, io: Io): Promise<number> {
@@ -52,12 +80,16 @@ export async function doctor({ json }: { json: boolean }, io: Io): Promise<numbe
     homeFinding("home", settings.home),
     homeFinding("results", settings.results),
   ];
-  const isReady = findings.every(({ state, needed_for }) => needed_for !== "every run" || state !== "missing");
+  const isReady = findings.every(
+    ({ state, needed_for }) => needed_for !== "every run" || state !== "missing",
+  );
   const hasHome = findings.every(({ state }) => state !== "problem");
   if (json) io.stdout(`${JSON.stringify({ schema: 1, ready: isReady && hasHome, findings })}\n`);
   else {
     for (const { name, state, version, needed_for, say } of findings) {
-      io.stdout(`${name.padEnd(9)} ${state.padEnd(8)} ${(version ?? "").padEnd(18)} ${needed_for}${say === "" ? "" : ` — ${say}`}\n`);
+      io.stdout(
+        `${name.padEnd(9)} ${state.padEnd(8)} ${(version ?? "").padEnd(18)} ${needed_for}${say === "" ? "" : ` — ${say}`}\n`,
+      );
     }
   }
   return isReady && hasHome ? EXIT.complete : EXIT.usage;
@@ -67,13 +99,18 @@ async function findTool(tool: Tool, io: Io): Promise<Finding> {
   const about = { name: tool.name, needed_for: tool.neededFor };
   const program = findProgram(tool.name, io.env["PATH"] ?? "");
   if (program === undefined) {
-    const line = io.platform === "darwin" ? `brew install ${tool.brew}` : `sudo apt-get install ${tool.apt}`;
+    const line =
+      io.platform === "darwin" ? `brew install ${tool.brew}` : `sudo apt-get install ${tool.apt}`;
     return { ...about, state: "missing", version: null, say: `install it: ${line}` };
   }
   try {
     const { stdout } = await runFile(program, tool.args, { timeout: TIMEOUT_MS });
     const version = safeLine(tool.version.exec(stdout)?.[1] ?? "unknown", 40);
-    return { ...about, version, ...(tool.name === "yt-dlp" ? ageOf(version) : { state: "good", say: "" }) };
+    return {
+      ...about,
+      version,
+      ...(tool.name === "yt-dlp" ? ageOf(version) : { state: "good", say: "" }),
+    };
   } catch {
     return { ...about, state: "problem", version: null, say: "it does not start" };
   }
@@ -81,22 +118,39 @@ async function findTool(tool: Tool, io: Io): Promise<Finding> {
 
 /** yt-dlp's version is its date. */
 function ageOf(version: string): Pick<Finding, "state" | "say"> {
-  const days = Math.floor((Date.now() - Date.parse(version.slice(0, 10).replaceAll(".", "-"))) / 86_400_000);
+  const days = Math.floor(
+    (Date.now() - Date.parse(version.slice(0, 10).replaceAll(".", "-"))) / 86_400_000,
+  );
   if (!(days >= 0)) return { state: "good", say: "" };
   const update = "update it: pipx upgrade yt-dlp, or brew upgrade yt-dlp";
-  if (version < SAFE_YT_DLP) return { state: "old", say: `${days} days old, with known holes; ${update}` };
-  return days > OLD_DAYS ? { state: "old", say: `${days} days old; ${update}` } : { state: "good", say: `${days} days old` };
+  if (version < SAFE_YT_DLP)
+    return { state: "old", say: `${days} days old, with known holes; ${update}` };
+  return days > OLD_DAYS
+    ? { state: "old", say: `${days} days old; ${update}` }
+    : { state: "good", say: `${days} days old` };
 }
 
 function nodeFinding(): Finding {
-  return { name: "node", state: "good", version: process.versions.node, needed_for: "every run", say: "" };
+  return {
+    name: "node",
+    state: "good",
+    version: process.versions.node,
+    needed_for: "every run",
+    say: "",
+  };
 }
 
 function sandboxFinding(io: Io): Finding {
   const kind = detectSandbox({ platform: io.platform });
   const isFull = kind === "bubblewrap" || kind === "sandbox-exec";
   const state = isFull ? "good" : "old";
-  return { name: "sandbox", state, version: kind, needed_for: "hostile media", say: describeSandbox(kind) };
+  return {
+    name: "sandbox",
+    state,
+    version: kind,
+    needed_for: "hostile media",
+    say: describeSandbox(kind),
+  };
 }
 
 function homeFinding(name: string, path: string): Finding {
@@ -106,10 +160,16 @@ function homeFinding(name: string, path: string): Finding {
   try {
     accessSync(folder, constants.W_OK);
   } catch {
-    return { ...about, state: "problem", say: "can't be written: change its owner, or choose another folder" };
+    return {
+      ...about,
+      state: "problem",
+      say: "can't be written: change its owner, or choose another folder",
+    };
   }
   const { bavail, bsize } = statfsSync(folder);
   const free = bavail * bsize;
   const gigabytes = `${(free / 1024 ** 3).toFixed(0)} GiB free`;
-  return free < LOW_DISK_BYTES ? { ...about, state: "old", say: `${gigabytes}: make room` } : { ...about, state: "good", say: gigabytes };
+  return free < LOW_DISK_BYTES
+    ? { ...about, state: "old", say: `${gigabytes}: make room` }
+    : { ...about, state: "good", say: gigabytes };
 }

@@ -21,9 +21,14 @@ export function newStage(name: string, io: Io): Promise<number> {
     });
   }
   const artifact = name.replaceAll("-", "_");
-  const typeName = artifact.replaceAll(/(?:^|_)([a-z0-9])/g, (_all, letter: string) => letter.toUpperCase());
+  const typeName = artifact.replaceAll(/(?:^|_)([a-z0-9])/g, (_all, letter: string) =>
+    letter.toUpperCase(),
+  );
   for (const suffix of [".ts", ".test.ts"]) {
-    const template = readFileSync(join(INSTALL_ROOT, "templates", "new-stage", `stage${suffix}.txt`), "utf8");
+    const template = readFileSync(
+      join(INSTALL_ROOT, "templates", "new-stage", `stage${suffix}.txt`),
+      "utf8",
+    );
     const text = template
       .replaceAll("__name__", name)
       .replaceAll("__artifact__", artifact)

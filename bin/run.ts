@@ -6,13 +6,12 @@ import { existsSync, realpathSync } from "node:fs";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError, asClipscribeError, toErrorRecord } from "../core/errors.ts";
+import { ClipscribeError, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
-import { EXIT, exitCodeOfKind, exitCodeOfStatuses } from "../core/exit-codes.ts";
+import { EXIT } from "../core/exit-codes.ts";
 import { Lane } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
-import { formatUsd } from "../core/money.ts";
-import type { ItemState, ItemStatus } from "../core/records.ts";
+import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { fetchResults, sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
@@ -29,6 +28,8 @@ import type { Io } from "./io.ts";
 import { findPipelineFile, loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
+import { reportEnd, reportInterrupted, reportUnchanged } from "./report-run.ts";
+import type { ItemResult } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { openRunView } from "./ui/run-view.ts";
@@ -44,15 +45,6 @@ export interface RunOptions {
   plain: boolean;
   quiet: boolean;
   verbose: boolean;
-}
-
-export interface ItemResult {
-  item_id: string;
-  status: ItemStatus;
-  path: string | null;
-  cost_usd: number;
-  stages: { id: string; state: string; why: string }[];
-  error: ErrorRecord | null;
 }
 
 export async function run(
@@ -112,7 +104,7 @@ export async function run(
     const { id, results } = await runJob(job);
     view.stop();
     if (stop.signal.aborted) return reportInterrupted(options, io, id, results);
-    return reportEnd(options, io, settings, id, collected, results);
+    return reportEnd(options, io, { job: id, resultsDir: settings.results }, collected, results);
   } catch (error) {
     view.stop();
     if (stop.signal.aborted) return reportInterrupted(options, io, null, []);
@@ -296,114 +288,6 @@ function findNothingToDo(
   return findUnchanged(path, readVersion());
 }
 
-function reportUnchanged(snapshot: Snapshot, options: RunOptions, io: Io): number {
-  const { items, stages, job, resultsDir } = snapshot;
-  if (options.json) {
-    const reused = stages.map((id) => ({ id, state: "reused", why: "nothing changed" }));
-    const results = items.map(({ item }): ItemResult => ({
-      item_id: item,
-      status: "complete",
-      path: join(resultsDir, item),
-      cost_usd: 0,
-      stages: reused,
-      error: null,
-    }));
-    io.stdout(
-      `${JSON.stringify({ schema: 1, job_id: job, status: "complete", cost_usd: 0, items: results })}\n`,
-    );
-    return EXIT.complete;
-  }
-  if (!options.quiet) {
-    const what =
-      items.length === 1
-        ? `all ${stages.length} stages reused`
-        : `all ${items.length} items reused`;
-    io.stdout(`nothing changed: ${what}, $0\n`);
-  }
-  io.stdout(
-    `${reportPath(
-      resultsDir,
-      items.map(({ item }) => join(resultsDir, item)),
-    )}\n`,
-  );
-  return EXIT.complete;
-}
-
-function reportEnd(
-  options: RunOptions,
-  io: Io,
-  settings: Settings,
-  job: string,
-  collected: Collected,
-  results: ReadonlyMap<string, ItemResult>,
-): number {
-  const refused = collected.refused.map(({ name, error }): ItemResult => ({
-    item_id: name,
-    status: "failed",
-    path: null,
-    cost_usd: 0,
-    stages: [],
-    error,
-  }));
-  const items = [...results.values(), ...refused];
-  const cost = items.reduce((sum, { cost_usd }) => sum + cost_usd, 0);
-  const statuses = items.map(({ status }) => status);
-  const isAllRefused = results.size === 0 && refused.length > 0;
-  const code = isAllRefused ? EXIT.refused : exitCodeOfStatuses(statuses);
-  if (options.json) {
-    const status = worstStatus(statuses);
-    io.stdout(`${JSON.stringify({ schema: 1, job_id: job, status, cost_usd: cost, items })}\n`);
-    return code;
-  }
-  const troubled = items.filter(({ error, status }) => error !== null || status === "partial");
-  for (const { item_id, status, error } of troubled) {
-    io.stdout(
-      `${safeLine(item_id, 120)}: ${status}${error === null ? "" : ` — ${safeLine(error.message, 500)}`}\n`,
-    );
-    if (error?.hint != null) io.stdout(`  ${safeLine(error.hint, 500)}\n`);
-  }
-  if (!options.quiet) io.stdout(`${countStatuses(statuses)}, ${formatUsd(cost)}\n`);
-  const folders = [...results.values()].flatMap(({ path }) => path ?? []);
-  if (folders.length > 0) io.stdout(`${reportPath(join(settings.results, job), folders)}\n`);
-  return code;
-}
-
-function reportInterrupted(
-  options: RunOptions,
-  io: Io,
-  job: string | null,
-  results: Iterable<unknown>,
-): number {
-  if (options.json) {
-    const items = results instanceof Map ? [...(results as Map<string, ItemResult>).values()] : [];
-    io.stdout(
-      `${JSON.stringify({ schema: 1, job_id: job, status: "cancelled", cost_usd: 0, items })}\n`,
-    );
-  } else {
-    io.stdout("stopped; run the same command again and it goes on from here\n");
-  }
-  return EXIT.interrupted;
-}
-
-/** The report of a single item, the folder of several. */
-function reportPath(jobDir: string, folders: readonly string[]): string {
-  const [only] = folders;
-  if (only === undefined || folders.length > 1) return jobDir;
-  const html = join(only, "report.html");
-  return existsSync(html) ? html : only;
-}
-
-function worstStatus(statuses: readonly ItemStatus[]): ItemStatus {
-  const order: readonly ItemStatus[] = ["cancelled", "failed", "held", "partial", "complete"];
-  return order.find((status) => statuses.includes(status)) ?? "failed";
-}
-
-function countStatuses(statuses: readonly ItemStatus[]): string {
-  const counts = new Map<string, number>();
-  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
-  return [...counts].map(([status, count]) => `${count} ${status}`).join(", ");
-}
-
 function modeOf(options: RunOptions, io: Io): ViewMode {
   if (options.json) return "json";
   if (options.quiet) return "quiet";
@@ -430,8 +314,4 @@ function listenForInterrupt(io: Io, stop: AbortController, view: RunView): () =>
 function isGone(pid: number): boolean {
   const { self } = openProcessWatch();
   return openProcessWatch().isGone({ pid, boot: self.boot });
-}
-
-export function exitCodeOf(error: unknown): number {
-  return exitCodeOfKind(asClipscribeError(error).kind);
 }

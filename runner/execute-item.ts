@@ -44,7 +44,7 @@ async function runAll(
   for (const stage of run.pipeline.stages) started.set(stage.id, start(stage));
 
   const results = await Promise.allSettled(
-    [...started.values()].map((promise) =>
+    Array.from(started.values(), async (promise) =>
       promise.catch((error: unknown) => {
         // The first failure ends the others; a lost artifact is made again, so they may end.
         if (!(error instanceof ArtifactLost)) abort(error);

@@ -54,7 +54,7 @@ export function hostOverPort(
   const ask = <Value>(request: Request, onLine?: (line: string) => void): Promise<Value> =>
     new Promise((resolve, reject) => {
       const id = nextId++;
-      waiting.set(id, { resolve: resolve as (value: unknown) => void, reject, onLine });
+      waiting.set(id, { resolve: resolve, reject, onLine });
       port.postMessage({ type: "request", id, request } satisfies FromStage);
     });
   const host: StageHost = {

@@ -50,7 +50,11 @@ try {
   rmSync(work, { recursive: true, force: true });
 }
 
-function speak(): { lines: Line[]; chapters: { title: string; start: number; end: number }[]; duration: number } {
+function speak(): {
+  lines: Line[];
+  chapters: { title: string; start: number; end: number }[];
+  duration: number;
+} {
   const lines: Line[] = [];
   const chapters: { title: string; start: number; end: number }[] = [];
   let at = TITLE_S;
@@ -58,10 +62,22 @@ function speak(): { lines: Line[]; chapters: { title: string; start: number; end
     const start = chapters.length === 0 ? 0 : at;
     for (const [speaker, text] of spoken) {
       const wav = join(work, `${lines.length}.wav`);
-      const { voice, speed, pitch } = script.speakers[speaker] ?? { voice: "en", speed: 150, pitch: 50 };
+      const { voice, speed, pitch } = script.speakers[speaker] ?? {
+        voice: "en",
+        speed: 150,
+        pitch: 50,
+      };
       execFileSync("espeak-ng", ["-v", voice, "-s", `${speed}`, "-p", `${pitch}`, "-w", wav, text]);
       const length = Number(
-        execFileSync("ffprobe", ["-v", "error", "-of", "csv=p=0", "-show_entries", "format=duration", wav]),
+        execFileSync("ffprobe", [
+          "-v",
+          "error",
+          "-of",
+          "csv=p=0",
+          "-show_entries",
+          "format=duration",
+          wav,
+        ]),
       );
       lines.push({ speaker, text, start: at, end: at + length, wav });
       at += length + PAUSE_S;
@@ -73,10 +89,21 @@ function speak(): { lines: Line[]; chapters: { title: string; start: number; end
 
 function mix(lines: readonly Line[], duration: number): void {
   const inputs = lines.flatMap(({ wav }) => ["-i", wav]);
-  const delays = lines.map(({ start }, at) => `[${at}]adelay=${Math.round(start * 1000)}:all=1[d${at}]`);
+  const delays = lines.map(
+    ({ start }, at) => `[${at}]adelay=${Math.round(start * 1000)}:all=1[d${at}]`,
+  );
   const joined = lines.map((_line, at) => `[d${at}]`).join("");
   const graph = `${delays.join(";")};${joined}amix=inputs=${lines.length}:normalize=0,apad=whole_dur=${duration},loudnorm=I=-16:TP=-1.5,aresample=44100[a]`;
-  ffmpeg([...inputs, "-filter_complex", graph, "-map", "[a]", "-t", `${duration}`, join(work, "speech.wav")]);
+  ffmpeg([
+    ...inputs,
+    "-filter_complex",
+    graph,
+    "-map",
+    "[a]",
+    "-t",
+    `${duration}`,
+    join(work, "speech.wav"),
+  ]);
 }
 
 function render(
@@ -94,11 +121,52 @@ function render(
   const filters = ["[scenes][wave]overlay=0:150", ...titles(chapters), ...lowerThirds(lines)];
   const graph = [...scenes, joined, wave, `${filters.join(",")},format=yuv420p[v]`].join(";");
   ffmpeg([
-    ...["-i", join(work, "speech.wav"), "-i", join(work, "subtitles.srt"), "-i", join(work, "metadata.txt")],
-    ...["-filter_complex", graph, "-map", "[v]", "-map", "0:a", "-map", "1:s", "-map_metadata", "2"],
-    ...["-c:v", "libx264", "-preset", "slow", "-crf", "32", "-g", "120", "-c:a", "aac", "-b:a", "64k", "-ac", "1"],
+    ...[
+      "-i",
+      join(work, "speech.wav"),
+      "-i",
+      join(work, "subtitles.srt"),
+      "-i",
+      join(work, "metadata.txt"),
+    ],
+    ...[
+      "-filter_complex",
+      graph,
+      "-map",
+      "[v]",
+      "-map",
+      "0:a",
+      "-map",
+      "1:s",
+      "-map_metadata",
+      "2",
+    ],
+    ...[
+      "-c:v",
+      "libx264",
+      "-preset",
+      "slow",
+      "-crf",
+      "32",
+      "-g",
+      "120",
+      "-c:a",
+      "aac",
+      "-b:a",
+      "64k",
+      "-ac",
+      "1",
+    ],
     ...["-c:s", "mov_text", "-metadata:s:s:0", "language=eng", "-metadata:s:a:0", "language=eng"],
-    ...["-movflags", "+faststart", "-fflags", "+bitexact", "-t", `${duration}`, join(dir, "council-meeting.mp4")],
+    ...[
+      "-movflags",
+      "+faststart",
+      "-fflags",
+      "+bitexact",
+      "-t",
+      `${duration}`,
+      join(dir, "council-meeting.mp4"),
+    ],
   ]);
 }
 
@@ -131,7 +199,8 @@ function lowerThirds(lines: readonly Line[]): string[] {
 
 function toVtt(lines: readonly Line[]): string {
   const cues = lines.map(
-    ({ speaker, text, start, end }) => `${timecode(start, ".")} --> ${timecode(end, ".")}\n<v ${speaker}>${text}\n`,
+    ({ speaker, text, start, end }) =>
+      `${timecode(start, ".")} --> ${timecode(end, ".")}\n<v ${speaker}>${text}\n`,
   );
   return `WEBVTT\n\n${cues.join("\n")}`;
 }
@@ -164,7 +233,11 @@ function timecode(seconds: number, separator: string): string {
 }
 
 function escape(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll(":", "\\:").replaceAll("'", "’").replaceAll("%", "\\%");
+  return text
+    .replaceAll("\\", "\\\\")
+    .replaceAll(":", "\\:")
+    .replaceAll("'", "’")
+    .replaceAll("%", "\\%");
 }
 
 function ffmpeg(args: string[]): void {

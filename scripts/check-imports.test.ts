@@ -31,10 +31,14 @@ describe("the direction of imports", () => {
   }
 
   test("what the design allows passes", () => {
-    const text = 'import { z } from "zod";\nimport { b } from "./b.ts";\nimport { c } from "../core/c.ts";';
+    const text =
+      'import { z } from "zod";\nimport { b } from "./b.ts";\nimport { c } from "../core/c.ts";';
 
     assert.deepEqual(checkSource({ path: "core/a.ts", text }), []);
     assert.deepEqual(checkSource({ path: "stages/a.ts", text }), []);
-    assert.deepEqual(checkSource({ path: "runner/a.test.ts", text: 'import "../adapters/x/y.ts"' }), []);
+    assert.deepEqual(
+      checkSource({ path: "runner/a.test.ts", text: 'import "../adapters/x/y.ts"' }),
+      [],
+    );
   });
 });

@@ -5,17 +5,28 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const problems: string[] = [];
-const tracked = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" }).split("\0").filter(Boolean);
+const tracked = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" })
+  .split("\0")
+  .filter(Boolean);
 
-const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<string, Record<string, string>>;
+const packageJson = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Record<
+  string,
+  Record<string, string>
+>;
 const dependencies = { ...packageJson["dependencies"], ...packageJson["devDependencies"] };
-const architecture = existsSync(join(root, "ARCHITECTURE.md")) ? readFileSync(join(root, "ARCHITECTURE.md"), "utf8") : "";
+const architecture = existsSync(join(root, "ARCHITECTURE.md"))
+  ? readFileSync(join(root, "ARCHITECTURE.md"), "utf8")
+  : "";
 for (const [name, version] of Object.entries(dependencies)) {
-  if (!/^\d+\.\d+\.\d+$/.test(version)) problems.push(`package.json: ${name} is not pinned exactly`);
-  if (!architecture.includes(`\`${name}\``)) problems.push(`ARCHITECTURE.md: no line about \`${name}\``);
+  if (!/^\d+\.\d+\.\d+$/.test(version))
+    problems.push(`package.json: ${name} is not pinned exactly`);
+  if (!architecture.includes(`\`${name}\``))
+    problems.push(`ARCHITECTURE.md: no line about \`${name}\``);
 }
 if (readFileSync(join(root, "package-lock.json"), "utf8").includes('"resolved"')) {
-  problems.push("package-lock.json: names a registry host; npm install with this .npmrc leaves it out");
+  problems.push(
+    "package-lock.json: names a registry host; npm install with this .npmrc leaves it out",
+  );
 }
 // Spelled in two halves, so that this file does not refuse itself.
 const forbidden: [RegExp, string][] = [
@@ -27,7 +38,8 @@ const forbidden: [RegExp, string][] = [
 for (const file of tracked) {
   if (/\.(?:mp4|png|ico)$/.test(file) || !existsSync(join(root, file))) continue;
   const text = readFileSync(join(root, file), "utf8");
-  for (const [pattern, what] of forbidden) if (pattern.test(text)) problems.push(`${file}: ${what}`);
+  for (const [pattern, what] of forbidden)
+    if (pattern.test(text)) problems.push(`${file}: ${what}`);
 }
 const { pipelineJsonSchema } = await import("../core/pipeline-schema.ts");
 const schemaFile = join(root, "templates", "pipeline.schema.json");

@@ -10,7 +10,7 @@ import { basename, join } from "node:path";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import { extensionOf } from "../../core/media-types.ts";
-import { ItemInfo } from "../../core/records.ts";
+import type { ItemInfo } from "../../core/records.ts";
 import { safeLine } from "../../core/safe-text.ts";
 import { checkUrl } from "../../core/url.ts";
 import type { Download, Downloader } from "../../ports/downloader.ts";

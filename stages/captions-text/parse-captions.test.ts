@@ -118,7 +118,7 @@ describe("captions as people have them", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(line), fc.constantFrom("vtt", "srt"), async (lines, format) => {
-        const { cues } = await parseCaptions(lines.join("\n"), format as "vtt", 100);
+        const { cues } = await parseCaptions(lines.join("\n"), format, 100);
         const segments = segmentCues(cues);
         for (const { start, end } of segments) assert.ok(start >= 0 && end >= start && end <= 100);
         assert.ok(

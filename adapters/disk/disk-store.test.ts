@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { TestContext } from "node:test";
+
+import fc from "fast-check";
+
+import { hasKind } from "../../core/errors.ts";
+import { parseObjectKey } from "../../core/keys.ts";
+import type { ObjectKey } from "../../core/keys.ts";
+import { describeObjectStore } from "../../ports/object-store.contract.ts";
+import { realDiskFs } from "./disk-fs.ts";
+import { openDiskStore } from "./disk-store.ts";
+import type { DiskStore } from "./disk-store.ts";
+import { pathOfKey } from "./key-path.ts";
+import { openPowerLossFs } from "./power-loss-fs.ts";
+
+const KEY = parseObjectKey("jobs/me/a.json");
+const SELF = JSON.stringify(join(import.meta.dirname, "disk-store.ts"));
+
+async function folder(t: TestContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), "clipscribe-disk-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+async function open(t: TestContext): Promise<DiskStore> {
+  const store = openDiskStore({ root: join(await folder(t), "store") });
+  t.after(() => store[Symbol.asyncDispose]());
+  return store;
+}
+
+describeObjectStore("disk", open);
+
+function runChild(
+  script: string,
+): Promise<{ code: number | null; signal: string | null; out: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let out = "";
+    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+    child.on("close", (code, signal) => resolve({ code, signal, out }));
+  });
+}
+
+describe("the disk store", () => {
+  test("an ordinary key is its file's path, so that a person can `ls` the state", () => {
+    const key = parseObjectKey("inbox/urgent/me/run-talk-1a2b/talk.1.json");
+
+    assert.equal(pathOfKey(key), "inbox/urgent/me/run-talk-1a2b/talk.1.json");
+  });
+
+  test("no two keys share a path, even where case and Unicode form are ignored", () => {
+    const segment = fc.string({ unit: "grapheme", minLength: 1, maxLength: 300 });
+    const keys = fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+    fc.assert(
+      fc.property(keys, keys, (a, b) => {
+        let one: ObjectKey;
+        let two: ObjectKey;
+        try {
+          [one, two] = [parseObjectKey(a), parseObjectKey(b)];
+        } catch {
+          return;
+        }
+        const plain = (key: ObjectKey): string => pathOfKey(key).toLowerCase().normalize("NFD");
+        assert.equal(plain(one) === plain(two), a === b);
+        assert.ok(
+          pathOfKey(one)
+            .split("/")
+            .every((name) => name.length <= 255 && name !== ".."),
+        );
+      }),
+    );
+  });
+
+  test("a process killed in the middle of a put leaves nothing visible", async (t) => {
+    const root = join(await folder(t), "store");
+    const script = `import { openDiskStore } from ${SELF};
+      const store = openDiskStore({ root: ${JSON.stringify(root)} });
+      async function* slow() { for (;;) { yield Buffer.alloc(1 << 20); await new Promise((r) => setTimeout(r, 5)); console.log("."); } }
+      process.stdout.on("error", () => {});
+      setTimeout(() => process.kill(process.pid, "SIGKILL"), 200);
+      await store.putStream("jobs/me/a.json", slow());`;
+
+    const { signal, out } = await runChild(script);
+
+    assert.equal(signal, "SIGKILL");
+    assert.match(out, /\./);
+    const store = openDiskStore({ root });
+    assert.equal(await store.head(KEY), undefined);
+    await store.put(KEY, Buffer.from("x"), { ifMatch: null });
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("two processes that count up one object by compare-and-swap lose no step", async (t) => {
+    const root = join(await folder(t), "store");
+    const store = openDiskStore({ root });
+    await store.put(KEY, Buffer.from("0"));
+    const script = `import { openDiskStore } from ${SELF};
+      const store = openDiskStore({ root: ${JSON.stringify(root)} });
+      for (let done = 0; done < 100; ) {
+        const { body, etag } = await store.get("jobs/me/a.json");
+        const next = Buffer.from(String(Number(Buffer.from(body)) + 1));
+        await store.put("jobs/me/a.json", next, { ifMatch: etag, durability: "recomputable" }).then(() => done++, (error) => { if (error.kind !== "conflict") throw error; });
+      }`;
+
+    const ends = await Promise.all([runChild(script), runChild(script)]);
+
+    assert.deepEqual(
+      ends.map(({ code }) => code),
+      [0, 0],
+    );
+    assert.equal(Buffer.from((await store.get(KEY)).body).toString(), "200");
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("after a power cut, what was put synced is there, and nothing under a key is torn", async (t) => {
+    const dir = await folder(t);
+    const root = join(dir, "store");
+    const power = openPowerLossFs(realDiskFs, root);
+    const store = openDiskStore({ root, fs: power.fs });
+    await store.put(KEY, Buffer.from("evidence"));
+    const job = parseObjectKey("jobs/me/new-job/items/b.json");
+    await store.put(job, Buffer.from("deep"));
+    await store.put(job, Buffer.from("deeper"), { ifMatch: (await store.get(job)).etag });
+
+    power.crash();
+
+    const after = openDiskStore({ root });
+    assert.equal(Buffer.from((await after.get(KEY)).body).toString(), "evidence");
+    assert.equal(Buffer.from((await after.get(job)).body).toString(), "deeper");
+    await after[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("after a power cut, a recomputable object is whole, old, or gone", async (t) => {
+    const root = join(await folder(t), "store");
+    const power = openPowerLossFs(realDiskFs, root);
+    const store = openDiskStore({ root, fs: power.fs });
+    await store.put(KEY, Buffer.from("anything"), { durability: "recomputable" });
+
+    power.crash();
+
+    const after = openDiskStore({ root });
+    const found = await after.head(KEY);
+    assert.ok(found === undefined || found.sizeBytes === 0 || found.sizeBytes === 8);
+    await after[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  });
+
+  const codes: [code: string, kind: "transient" | "denied"][] = [
+    ["ENOSPC", "transient"],
+    ["EDQUOT", "transient"],
+    ["EROFS", "denied"],
+    ["EACCES", "denied"],
+    ["EIO", "transient"],
+    ["EMFILE", "transient"],
+  ];
+  for (const [code, kind] of codes) {
+    test(`${code} in a put is ${kind}, says what to do, and leaves the old object`, async (t) => {
+      const root = join(await folder(t), "store");
+      let isBroken = false;
+      const fs = {
+        ...realDiskFs,
+        async writeNew(path: string, body: Uint8Array, sync: boolean): Promise<void> {
+          await realDiskFs.writeNew(path, isBroken ? body.subarray(0, 1) : body, sync);
+          if (isBroken) throw Object.assign(new Error(code), { code });
+        },
+      };
+      const store = openDiskStore({ root, fs });
+      await store.put(KEY, Buffer.from("old"));
+      isBroken = true;
+
+      const put = store.put(KEY, Buffer.from("new"));
+
+      await assert.rejects(put, (error) => hasKind(kind)(error) && error.hint !== undefined);
+      assert.equal(Buffer.from((await store.get(KEY)).body).toString(), "old");
+      assert.deepEqual(readdirSync(join(root, ".tmp")), []);
+      await store[Symbol.asyncDispose]();
+    });
+  }
+
+  const asRoot = process.getuid?.() === 0;
+  test("a folder that can't be written is denied", async (t) => {
+    const dir = await folder(t);
+    await chmod(dir, 0o500);
+    t.after(() => chmod(dir, 0o700));
+    if (asRoot) {
+      // Root writes anywhere; a file in the way of the folder stands for it.
+      assert.ok(existsSync(dir));
+      assert.throws(() => openDiskStore({ root: "/dev/null/store" }), hasKind("config", "denied"));
+      return;
+    }
+
+    assert.throws(() => openDiskStore({ root: join(dir, "store") }), hasKind("denied"));
+  });
+});

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { openMemoryStore } from "../adapters/memory/memory-store.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { hasKind } from "../core/errors.ts";
+import { parseObjectKey } from "../core/keys.ts";
+import type { Clock } from "./clock.ts";
+import type { EventQueue } from "./event-queue.ts";
+import { failing } from "./failing.ts";
+import { limited } from "./limited.ts";
+import type { Log } from "./log.ts";
+import { metered } from "./metered.ts";
+import { notifying } from "./notifying.ts";
+import { retrying } from "./retrying.ts";
+
+const KEY = parseObjectKey("inbox/urgent/me/job/item.1.json");
+const BODY = Buffer.from("x");
+
+/** A clock whose sleep takes no time and is written down. */
+function quickClock(): { clock: Clock; slept: number[] } {
+  const slept: number[] = [];
+  let nowMs = 0;
+  const clock: Clock = {
+    now: () => new Date(nowMs),
+    monotonicMs: () => nowMs,
+    async sleep(ms) {
+      slept.push(ms);
+      nowMs += ms;
+    },
+  };
+  return { clock, slept };
+}
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => quiet };
+
+describe("retrying", () => {
+  const options = { random: () => 0, attempts: 3, baseMs: 100, maxMs: 1_000 };
+
+  test("a read that fails once is made again, after a wait", async () => {
+    const { clock, slept } = quickClock();
+    const inner = openMemoryStore();
+    await inner.put(KEY, BODY);
+    const store = retrying(failing(inner, { at: 1, mode: "error" }), { ...options, clock });
+
+    assert.deepEqual((await store.get(KEY)).body, Uint8Array.from(BODY));
+    assert.deepEqual(slept, [50]);
+  });
+
+  test("a create whose answer was lost counts as done, once", async () => {
+    const { clock } = quickClock();
+    const inner = openMemoryStore();
+    const store = retrying(failing(inner, { at: 1, mode: "lost-answer" }), { ...options, clock });
+
+    const etag = await store.put(KEY, BODY, { ifMatch: null });
+
+    assert.equal((await inner.head(KEY))?.etag, etag);
+  });
+
+  test("a conflict is a conflict: nothing is tried again", async () => {
+    const { clock, slept } = quickClock();
+    const store = retrying(openMemoryStore(), { ...options, clock });
+    await store.put(KEY, BODY);
+
+    await assert.rejects(store.put(KEY, Buffer.from("y"), { ifMatch: null }), hasKind("conflict"));
+    assert.deepEqual(slept, []);
+  });
+
+  test("it gives up after its attempts", async () => {
+    const { clock, slept } = quickClock();
+    const broken = {
+      ...openMemoryStore(),
+      head: failing(openMemoryStore(), { at: 1, mode: "error" }).head,
+    };
+    broken.head = async () => failing(openMemoryStore(), { at: 1, mode: "error" }).head(KEY);
+
+    await assert.rejects(retrying(broken, { ...options, clock }).head(KEY), hasKind("transient"));
+    assert.equal(slept.length, 2);
+  });
+});
+
+describe("limited", () => {
+  test("writes of one key are spaced; those that wait without a condition become one", async () => {
+    const { clock, slept } = quickClock();
+    const { store: inner, meter } = metered(openMemoryStore());
+    const store = limited({ ...inner, minWriteIntervalMs: 1_000 }, clock);
+
+    await Promise.all(["a", "b", "c", "d"].map(async (text) => store.put(KEY, Buffer.from(text))));
+    await store.put(KEY, Buffer.from("e"));
+
+    assert.equal(meter.writes, 2);
+    assert.deepEqual(slept, [1_000]);
+    assert.equal(Buffer.from((await inner.get(KEY)).body).toString(), "e");
+  });
+
+  test("other keys don't wait, and conditions are never merged", async () => {
+    const { clock } = quickClock();
+    const { store: inner, meter } = metered(openMemoryStore());
+    const store = limited({ ...inner, minWriteIntervalMs: 1_000 }, clock);
+
+    await store.put(KEY, BODY, { ifMatch: null });
+    await assert.rejects(store.put(KEY, BODY, { ifMatch: null }), hasKind("conflict"));
+    await store.put(parseObjectKey("other"), BODY);
+
+    assert.equal(meter.writes, 3);
+  });
+});
+
+describe("notifying", () => {
+  const sent: string[] = [];
+  const queue = { send: async (body: string) => void sent.push(body) } as unknown as EventQueue;
+  const rules = [{ prefix: "inbox/urgent/", queue }];
+
+  test("a new object below the prefix sends R2's event, another none", async () => {
+    sent.length = 0;
+    const store = notifying(openMemoryStore(), rules, { clock: systemClock, log: quiet });
+
+    await store.put(KEY, BODY);
+    await store.put(parseObjectKey("jobs/me/a.json"), BODY);
+
+    const events = sent.map(
+      (body) => JSON.parse(body) as { action: string; object: { key: string } },
+    );
+    assert.deepEqual(
+      events.map(({ action, object }) => [action, object.key]),
+      [["PutObject", KEY]],
+    );
+  });
+
+  test("a queue that is down does not fail the write", async () => {
+    const down = { send: () => Promise.reject(new Error("down")) } as unknown as EventQueue;
+    const store = notifying(openMemoryStore(), [{ prefix: "", queue: down }], {
+      clock: systemClock,
+      log: quiet,
+    });
+
+    await store.put(KEY, BODY);
+
+    assert.ok(await store.head(KEY));
+  });
+});
