@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 
 import { sha256Of } from "../../core/digest.ts";
-import { ClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, asClipscribeError } from "../../core/errors.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import { MAX_PARTS } from "../../ports/object-store.ts";
 import type { Etag, ObjectStore, PutOptions, UploadPart } from "../../ports/object-store.ts";
@@ -54,7 +54,7 @@ export function openDiskUploads({ root, fs, commit, temporary }: Uploads): Uploa
     },
 
     async putPart(key, id, partNumber, body, options = {}) {
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted === true) throw asClipscribeError(options.signal.reason);
       if (!Number.isInteger(partNumber) || partNumber < 1 || partNumber > MAX_PARTS) {
         throw new ClipscribeError("contract", "not a part number", { details: { partNumber } });
       }
