@@ -19,7 +19,9 @@ interface Plan {
 }
 
 const plan = JSON.parse(process.env["CAMPAIGN_PLAN"] ?? "{}") as Plan;
-const die = (): void => process.kill(process.pid, "SIGKILL");
+const die = (): void => {
+  process.kill(process.pid, "SIGKILL");
+};
 const options = {
   pipeline: plan.pipeline,
   again: plan.again ?? false,

@@ -10,6 +10,7 @@ import { ClipscribeError, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { Lane } from "../core/ids.ts";
+import type { ItemId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
@@ -139,7 +140,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     return { id: item, source: drop.source, info: drop.info, sidecars: drop.sidecars };
   });
   const { name, digest } = loaded.pipeline;
-  const handoffs = await submitJob(machine.store, systemClock, {
+  const submission = {
     job: id,
     user,
     lane: LANE,
@@ -147,7 +148,8 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     device: hostname(),
     items,
     again: job.again,
-  });
+  };
+  let handoffs = await submitJob(machine.store, systemClock, submission);
   sweepIncoming(settings.results, isGone);
 
   const onEnd = async (item: string, end: ItemState | ErrorRecord): Promise<void> => {
@@ -156,16 +158,19 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     if (!("kind" in end) && end.manifest !== null) await fetchInto(job, end, result);
   };
   const done = handoffs.filter((handoff) => handoff.action === "done");
+  const lost = new Set<ItemId>();
   for (const { item, state } of done) {
     await onEnd(item, state);
     const result = results.get(item);
-    if (result === undefined) continue;
-    result.stages = result.stages.map((stage) => ({
-      ...stage,
-      state: "reused",
-      why: "nothing changed",
-    }));
-    if (handoffs.length === 1) announceReuse(view, id, result);
+    if (result?.error?.kind === "missing" || result?.error?.kind === "contract") lost.add(item);
+    else if (result !== undefined) markReused(result);
+    if (result !== undefined && handoffs.length === 1 && lost.size === 0) {
+      announceReuse(view, id, result);
+    }
+  }
+  if (lost.size > 0) {
+    view.note(`published files are gone from the store or damaged; making ${lost.size} items anew`);
+    handoffs = await submitJob(machine.store, systemClock, { ...submission, again: lost });
   }
   const tickets = handoffs.flatMap((handoff) =>
     handoff.action === "ticket" ? [handoff.ticket] : [],
@@ -201,6 +206,14 @@ async function fetchInto(job: Job, state: ItemState, result: ItemResult): Promis
     result.error = toErrorRecord(error);
     result.status = "failed";
   }
+}
+
+function markReused(result: ItemResult): void {
+  result.stages = result.stages.map((stage) => ({
+    ...stage,
+    state: "reused",
+    why: "nothing changed",
+  }));
 }
 
 function announceReuse(view: RunView, job: string, result: ItemResult): void {

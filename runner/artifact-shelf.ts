@@ -53,17 +53,36 @@ export function openArtifactShelf(
   keys: UserKeys,
   defences: Defences,
 ): ArtifactShelf {
+  /** Content-addressed: whoever was first wrote the same bytes, unless they were damaged since. */
+  async function keepOnce(
+    made: { sha256: Sha256; size: number },
+    put: (key: ObjectKey, ifMatch: null | undefined) => Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const key = keys.blob(made.sha256);
+    try {
+      await put(key, null);
+    } catch (error) {
+      if (!isKind(error, "conflict")) throw error;
+      const there = await store.head(key, { signal });
+      if (there?.sizeBytes !== made.size) await put(key, undefined);
+    }
+  }
+
   async function keepBytes(sha256: Sha256, body: Uint8Array, signal: AbortSignal): Promise<void> {
-    await putOnce(() => store.put(keys.blob(sha256), body, { ifMatch: null, signal }));
+    const put = (key: ObjectKey, ifMatch: null | undefined): Promise<unknown> =>
+      store.put(key, body, { ifMatch, signal });
+    await keepOnce({ sha256, size: body.length }, put, signal);
   }
 
   async function keepFile(made: MadeArtifact, path: string, signal: AbortSignal): Promise<void> {
-    const key = keys.blob(made.sha256);
-    if ((await store.head(key, { signal }))?.sizeBytes === made.sizeBytes) return;
-    const body = createReadStream(path, { highWaterMark: CHUNK_BYTES });
-    await putOnce(() =>
-      store.putStream(key, checked(body, made.sha256, changed), { ifMatch: null, signal }),
-    );
+    const there = await store.head(keys.blob(made.sha256), { signal });
+    if (there?.sizeBytes === made.sizeBytes) return;
+    const put = (key: ObjectKey, ifMatch: null | undefined): Promise<unknown> => {
+      const body = createReadStream(path, { highWaterMark: CHUNK_BYTES });
+      return store.putStream(key, checked(body, made.sha256, changed), { ifMatch, signal });
+    };
+    await keepOnce({ sha256: made.sha256, size: made.sizeBytes }, put, signal);
   }
 
   return {
@@ -125,15 +144,6 @@ export function openArtifactShelf(
 
     discard: (sha256, signal) => store.delete(keys.blob(sha256), { signal }),
   };
-}
-
-/** Content-addressed: whoever was first has written the same bytes. */
-async function putOnce(put: () => Promise<unknown>): Promise<void> {
-  try {
-    await put();
-  } catch (error) {
-    if (!isKind(error, "conflict")) throw error;
-  }
 }
 
 async function readBlob(

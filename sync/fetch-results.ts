@@ -136,8 +136,10 @@ function freeName(base: string): string {
 }
 
 async function readBlob(store: ObjectStore, user: UserId, sha256: Sha256): Promise<Uint8Array> {
-  const { body } = await store.get(keysOf(user).blob(sha256));
+  const key = keysOf(user).blob(sha256);
+  const { body } = await store.get(key);
   if (sha256Of(body) === sha256) return body;
+  await store.delete(key);
   throw damaged(sha256);
 }
 
@@ -157,7 +159,10 @@ async function writeChecked(
     }
   };
   await writeSynced(path, hashed());
-  if (hash.digest("hex") !== sha256) throw damaged(sha256);
+  if (hash.digest("hex") === sha256) return;
+  // Nobody may trust it again: what names it is made anew.
+  await store.delete(keysOf(user).blob(sha256));
+  throw damaged(sha256);
 }
 
 async function writeSynced(
@@ -185,7 +190,7 @@ function readIfPresent(path: string): Uint8Array | undefined {
 function damaged(sha256: Sha256): ClipscribeError {
   return new ClipscribeError("contract", "a published file is damaged in the store", {
     details: { sha256 },
-    hint: "run again with --again: it is made anew",
+    hint: "run again: it is made anew",
   });
 }
 

@@ -38,8 +38,8 @@ export interface JobSubmission {
   pipeline: { name: string; digest: Sha256 };
   device: string;
   items: readonly SubmittedItem[];
-  /** A new run of what is done already. */
-  again: boolean;
+  /** A new run of what is done already: of all, or of these. */
+  again: boolean | ReadonlySet<ItemId>;
 }
 
 export type Handoff =
@@ -127,7 +127,9 @@ async function handOff(
   }
   const state = ItemState.parse(found.value);
   const isSame = state.input !== null && isSameWork(state.input, ticket);
-  if (isSame && state.status === "complete" && !submission.again) {
+  const { again } = submission;
+  const isWanted = typeof again === "boolean" ? again : again.has(item.id);
+  if (isSame && state.status === "complete" && !isWanted) {
     return { item: item.id, action: "done", state };
   }
   const run = isSame && !hasEnded(state) ? state.run : state.run + 1;
