@@ -62,6 +62,7 @@ export function checkSource({ path, text }: SourceFile): string[] {
   }
   if (
     layer !== "stages" &&
+    layer !== "bench" &&
     !isTest &&
     /^export default /m.test(text) &&
     basename(path) !== "stage-worker.ts"
