@@ -29,6 +29,8 @@ const FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
 const BOLD = "/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf";
 const TITLE_S = 3;
 const PAUSE_S = 0.45;
+/** Linear, -3 dBFS: AAC overshoots what it is given, and must not clip. */
+const PEAK = 0.708;
 const SCENES = [
   ["0x0b2239", "0x1d5c7d"],
   ["0x2b1a3a", "0x7d3b5c"],
@@ -93,7 +95,7 @@ function mix(lines: readonly Line[], duration: number): void {
     ({ start }, at) => `[${at}]adelay=${Math.round(start * 1000)}:all=1[d${at}]`,
   );
   const joined = lines.map((_line, at) => `[d${at}]`).join("");
-  const graph = `${delays.join(";")};${joined}amix=inputs=${lines.length}:normalize=0,apad=whole_dur=${duration},loudnorm=I=-16:TP=-1.5,aresample=44100[a]`;
+  const graph = `${delays.join(";")};${joined}amix=inputs=${lines.length}:normalize=0,apad=whole_dur=${duration},loudnorm=I=-16:TP=-1.5,aresample=44100,alimiter=limit=${PEAK}:level=0[a]`;
   ffmpeg([
     ...inputs,
     "-filter_complex",
@@ -114,7 +116,7 @@ function render(
   const scenes = chapters.map(({ start, end }, at) => {
     const [from, to] = SCENES[at % SCENES.length] ?? [];
     const seconds = at === chapters.length - 1 ? duration - start : end - start;
-    return `gradients=s=640x360:r=12:c0=${from}:c1=${to}:x0=0:y0=0:x1=640:y1=360:speed=0.012:d=${seconds}[s${at}]`;
+    return `gradients=s=640x360:r=12:c0=${from}:c1=${to}:x0=0:y0=0:x1=640:y1=360:speed=0.012:seed=${at + 1}:d=${seconds}[s${at}]`;
   });
   const joined = `${chapters.map((_chapter, at) => `[s${at}]`).join("")}concat=n=${chapters.length}[scenes]`;
   const wave = "[0:a]showwaves=s=640x90:mode=cline:r=12:colors=white@0.35[wave]";
