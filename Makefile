@@ -2,6 +2,11 @@
 SHELL := /bin/bash
 FILE ?= samples
 SEED ?= 1
+# Taken as text: make would otherwise expand a `$` in a file's name, and run a `$(shell …)` in it.
+override FILE := $(value FILE)
+override NAME := $(value NAME)
+override SEED := $(value SEED)
+override ARGS := $(value ARGS)
 export FILE NAME SEED ARGS
 export CLIPSCRIBE_HOME ?= ./.clipscribe
 NODE := ./.tools/bin/node
