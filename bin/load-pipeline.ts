@@ -9,7 +9,6 @@ import { parsePipeline } from "../core/pipeline-parse.ts";
 import { formatProblems } from "../core/pipeline-problems.ts";
 import type { CheckedPipeline, PipelineProblem } from "../core/pipeline.ts";
 import { INSTALL_ROOT } from "./install.ts";
-import type { Io } from "./io.ts";
 
 /** Part of every bundle's index: a new esbuild or new options make all stages anew. */
 const TOOLCHAIN = "esbuild 0.28.2, options 1";
@@ -35,13 +34,6 @@ export class PipelineRefused extends ClipscribeError {
     this.problems = problems;
     this.report = formatProblems(problems, { file: basename(file), text });
   }
-}
-
-/** The file that was named, else the one here, else the one of this installation. */
-export function findPipelineFile(io: Io, named: string | undefined): string {
-  if (named !== undefined) return resolve(io.cwd, named);
-  const here = join(io.cwd, "pipeline.yaml");
-  return existsSync(here) ? here : join(INSTALL_ROOT, "pipeline.yaml");
 }
 
 /** @throws PipelineRefused; `config` where the file can't be read. */

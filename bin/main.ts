@@ -52,6 +52,11 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
     .option("--quiet", "only the path of the report")
     .option("--verbose", "more log lines on stderr")
     .action(async (paths: string[], flags: RunFlags) => {
+      const { reportNothingToDo } = await import("./nothing-to-do.ts");
+      const { pipeline: file } = flags;
+      const look = { pipeline: file, json: flags.json ?? false, quiet: flags.quiet ?? false };
+      const nothing = flags.again === true ? undefined : await reportNothingToDo(paths, look, io);
+      if (nothing !== undefined) return setCode(nothing);
       const { run } = await import("./run.ts");
       const {
         pipeline,

@@ -18,7 +18,8 @@ import { buildPlannedTicket, readItemIds } from "../sync/submit-job.ts";
 import { collectDrops } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
 import type { Io } from "./io.ts";
-import { findPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import { loadPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
 import { readSettings } from "./settings.ts";
 

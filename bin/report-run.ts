@@ -1,5 +1,4 @@
 /** What a run prints at its end: for a person, or as the last JSON line. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import type { ErrorRecord } from "../core/errors.ts";
@@ -7,9 +6,9 @@ import { EXIT, exitCodeOfStatuses } from "../core/exit-codes.ts";
 import { formatUsd } from "../core/money.ts";
 import type { ItemStatus } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
-import type { Snapshot } from "../sync/snapshot.ts";
 import type { Collected } from "./collect-drops.ts";
 import type { Io } from "./io.ts";
+import { reportOf } from "./nothing-to-do.ts";
 
 export interface ItemResult {
   item_id: string;
@@ -23,39 +22,6 @@ export interface ItemResult {
 export interface ReportOptions {
   json: boolean;
   quiet: boolean;
-}
-
-export function reportUnchanged(snapshot: Snapshot, options: ReportOptions, io: Io): number {
-  const { items, stages, job, resultsDir } = snapshot;
-  if (options.json) {
-    const reused = stages.map((id) => ({ id, state: "reused", why: "nothing changed" }));
-    const results = items.map(({ item }): ItemResult => ({
-      item_id: item,
-      status: "complete",
-      path: join(resultsDir, item),
-      cost_usd: 0,
-      stages: reused,
-      error: null,
-    }));
-    io.stdout(
-      `${JSON.stringify({ schema: 1, job_id: job, status: "complete", cost_usd: 0, items: results })}\n`,
-    );
-    return EXIT.complete;
-  }
-  if (!options.quiet) {
-    const what =
-      items.length === 1
-        ? `all ${stages.length} stages reused`
-        : `all ${items.length} items reused`;
-    io.stdout(`nothing changed: ${what}, $0\n`);
-  }
-  io.stdout(
-    `${reportPath(
-      resultsDir,
-      items.map(({ item }) => join(resultsDir, item)),
-    )}\n`,
-  );
-  return EXIT.complete;
 }
 
 export function reportEnd(
@@ -117,8 +83,7 @@ export function reportInterrupted(
 function reportPath(jobDir: string, folders: readonly string[]): string {
   const [only] = folders;
   if (only === undefined || folders.length > 1) return jobDir;
-  const html = join(only, "report.html");
-  return existsSync(html) ? html : only;
+  return reportOf(only);
 }
 
 function worstStatus(statuses: readonly ItemStatus[]): ItemStatus {

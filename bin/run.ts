@@ -1,7 +1,6 @@
 /** `clipscribe run PATH…`: from files, folders or lists of URLs to results, in one process. */
 import { hostname } from "node:os";
-import { join, resolve } from "node:path";
-import { existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
@@ -16,8 +15,7 @@ import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { fetchResults, sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
-import { findUnchanged, snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
-import type { Snapshot } from "../sync/snapshot.ts";
+import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds, submitJob } from "../sync/submit-job.ts";
 import { awaitItems } from "./await-items.ts";
 import { collectDrops } from "./collect-drops.ts";
@@ -26,10 +24,12 @@ import { openMachine } from "./compose.ts";
 import type { ComposeOverrides, Machine } from "./compose.ts";
 import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
-import { findPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
-import { reportEnd, reportInterrupted, reportUnchanged } from "./report-run.ts";
+import { reportNothingToDo } from "./nothing-to-do.ts";
+import { reportEnd, reportInterrupted } from "./report-run.ts";
 import type { ItemResult } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -56,9 +56,8 @@ export async function run(
 ): Promise<number> {
   const settings = await readSettings(io);
   const file = findPipelineFile(io, options.pipeline);
-  const unchanged = options.again ? undefined : findNothingToDo(args, file, settings, io);
-  if (unchanged !== undefined) return reportUnchanged(unchanged, options, io);
-
+  const nothing = options.again ? undefined : await reportNothingToDo(args, options, io);
+  if (nothing !== undefined) return nothing;
   const mode = modeOf(options, io);
   let itemCount = 1;
   const view = openRunView({
@@ -286,19 +285,6 @@ function takeSnapshot(
     items,
   };
   writeSnapshot(path, snapshot, Date.now());
-}
-
-function findNothingToDo(
-  args: readonly string[],
-  pipeline: string,
-  settings: Settings,
-  io: Io,
-): Snapshot | undefined {
-  const paths = args.map((arg) => resolve(io.cwd, arg));
-  if (!paths.every((path) => existsSync(path))) return undefined;
-  const named = paths.map((path) => realpathSync(path));
-  const path = snapshotPath(settings.home, { named, pipeline, results: settings.results });
-  return findUnchanged(path, readVersion());
 }
 
 function modeOf(options: RunOptions, io: Io): ViewMode {

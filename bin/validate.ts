@@ -1,7 +1,8 @@
 /** `clipscribe validate`: all problems of a pipeline at once, with their places. */
 import { EXIT } from "../core/exit-codes.ts";
 import type { Io } from "./io.ts";
-import { PipelineRefused, findPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import { PipelineRefused, loadPipeline } from "./load-pipeline.ts";
 import { readSettings } from "./settings.ts";
 
 export async function validate(

@@ -10,6 +10,8 @@ export const MediaStream = z.object({
   language: z.string().nullable(),
   title: z.string().nullable(),
   is_default: z.boolean(),
+  /** Subtitles for signs and foreign words only. */
+  is_forced: z.boolean(),
   width: z.int().nullable(),
   height: z.int().nullable(),
   frame_rate: z.number().nullable(),

@@ -40,7 +40,8 @@ export interface GetOptions extends RequestOptions {
 
 /**
  * `synced` (default): the object and its name survive a power cut once the call returned.
- * `recomputable`: they may not; for what is verified on read and can be made again for nothing.
+ * `recomputable`: they may not; for what is verified on read and can be made again for nothing. A key
+ * is either swapped under conditions or written so without any, never both.
  */
 export type Durability = "synced" | "recomputable";
 

@@ -33,7 +33,9 @@ export default defineStage({
     const audio = await ctx.outputFile("speech.ogg");
     const player = await ctx.outputFile("audio.m4a");
     // Bit-exact and without metadata: equal input gives equal bytes, and no title leaks.
-    const plain = ["-vn", "-sn", "-dn", "-map", `0:${stream.index}`, "-ac", "1"];
+    // Sound that begins late is filled with silence: a quote's second is that of the video.
+    const inStep = ["-af", "aresample=async=1:first_pts=0"];
+    const plain = [...inStep, "-vn", "-sn", "-dn", "-map", `0:${stream.index}`, "-ac", "1"];
     const exact = [
       "-map_metadata",
       "-1",

@@ -40,7 +40,13 @@ export default defineStage({
       const track = await readSidecar(sidecar, input.media.duration, ctx);
       if (track !== undefined) found.push(track);
     }
-    const streams = input.media.streams.filter(({ kind }) => kind === "subtitle");
+    const subtitles = input.media.streams.filter(({ kind }) => kind === "subtitle");
+    const streams = subtitles.filter(({ is_forced }) => !is_forced);
+    if (streams.length < subtitles.length) {
+      ctx.log.warn("subtitles for signs and foreign words only are no transcript", {
+        streams: subtitles.length - streams.length,
+      });
+    }
     for (const stream of streams.slice(0, MAX_TRACKS)) {
       const track = await readStream(input.source, stream, input.media.duration, ctx);
       if (track !== undefined) found.push(track);

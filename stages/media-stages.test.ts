@@ -112,6 +112,30 @@ describe("probe", () => {
     );
   });
 
+  test("a recording that does not say how long it is, is measured", async (t) => {
+    const webm = file("live.webm");
+    const args = [
+      "-v",
+      "error",
+      "-f",
+      "lavfi",
+      "-i",
+      "sine=d=2",
+      "-c:a",
+      "libopus",
+      "-f",
+      "webm",
+      "-live",
+      "1",
+      "pipe:1",
+    ];
+    await writeFile(webm, execFileSync("ffmpeg", args));
+
+    const { json } = await runStage(t, probe, { input: { source: webm }, tools });
+
+    assert.ok(Math.abs((json["media"] as MediaInfo).duration - 2) < 0.2);
+  });
+
   test("ten hours in a plausible size pass", () => {
     const streams = [{ index: 0, codec_type: "audio" }];
     const format = { format_name: "ogg", duration: "36000" };
@@ -145,6 +169,25 @@ describe("audio", () => {
     const made = await runStage(t, audio, { input, tools });
 
     assert.deepEqual(Object.keys(made.artifacts).toSorted(), ["audio", "audio_m4a"]);
+  });
+
+  test("sound that begins late stays late", async (t) => {
+    const late = file("late.mkv");
+    const sound = ["-itsoffset", "1.5", "-f", "lavfi", "-i", "sine=d=1"];
+    const video = ["-f", "lavfi", "-i", "testsrc=d=3:s=64x64:r=5"];
+    execFileSync("ffmpeg", ["-v", "error", ...video, ...sound, late]);
+    const input = { source: late, media: await mediaOf(t, "late.mkv") };
+
+    const made = await runStage(t, audio, { input, tools });
+
+    for (const output of ["audio", "audio_m4a"]) {
+      const entries = ["-show_entries", "stream=start_time:format=duration", "-of", "csv=p=0"];
+      const shown = execFileSync("ffprobe", ["-v", "error", ...entries, made.path(output)], {
+        encoding: "utf8",
+      });
+      const [start = 0, duration = 0] = shown.trim().split("\n").map(Number);
+      assert.ok(start < 0.1 && duration > 2.3, `${output} starts at ${start}, lasts ${duration}`);
+    }
   });
 
   test("a video without sound gives none, and that is no error", async (t) => {
@@ -248,7 +291,8 @@ describe("transcribe", () => {
     const segments = [
       { start: 1, end: 2, text: " second\u001b[0m ", speaker: "B" },
       { start: 0, end: 1, text: "first", speaker: null },
-      { start: 2, end: 3, text: "  ", speaker: null },
+      { start: 1, end: 3, text: "  ", speaker: null },
+      { start: 900, end: 901, text: "from another file", speaker: null },
     ];
 
     const { json } = await runStage(t, transcribe, {

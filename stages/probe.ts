@@ -9,6 +9,7 @@ import { MediaInfo } from "../core/media-info.ts";
 import type { MediaStream } from "../core/media-info.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { defineStage, file, json } from "../core/stage.ts";
+import type { InputFile, StageContext } from "../core/stage.ts";
 
 /** A file with more streams is an attack on whoever opens each. */
 const MAX_STREAMS = 256;
@@ -16,6 +17,8 @@ const MAX_STREAMS = 256;
 const MAX_DURATION_S = 100 * 3600;
 /** Silence in the most frugal codec still takes about 100 bytes a second. */
 const MIN_BYTES_PER_SECOND = 20;
+/** Ten hours of packets, one line each. */
+const MAX_PACKET_LIST_BYTES = 128 * 1024 * 1024;
 /** Below this length a small file is not suspicious. */
 const SUSPICIOUS_FROM_S = 600;
 
@@ -43,9 +46,30 @@ export default defineStage({
       "-show_chapters",
       source.path,
     ]);
-    return { media: describeMedia(parseProbe(stdout), source.name, source.sizeBytes) };
+    const media = describeMedia(parseProbe(stdout), source.name, source.sizeBytes);
+    if (media.duration > 0) return { media };
+    ctx.log.warn("the file does not say how long it is; its packets are counted");
+    return { media: { ...media, duration: await measureDuration(source, ctx) } };
   },
 });
+
+/** Recordings of browsers and of live streams have no duration: the last packet tells. */
+async function measureDuration(source: InputFile, ctx: StageContext): Promise<number> {
+  const packets = ["-show_entries", "packet=pts_time,duration_time", "-of", "csv=p=0"];
+  const { stdout } = await ctx.tool("ffprobe", ["-v", "error", ...packets, source.path], {
+    maxStdoutBytes: MAX_PACKET_LIST_BYTES,
+  });
+  let end = 0;
+  for (const line of stdout.split("\n")) {
+    const [at = 0, length = 0] = line.split(",").map((text) => Number(text) || 0);
+    end = Math.max(end, at + length);
+  }
+  if (end > 0) return end;
+  throw new ClipscribeError("contract", "nobody can tell how long the file is", {
+    details: { file: safeLine(source.name) },
+    hint: "convert it with a program you trust, then drop it again",
+  });
+}
 
 const tags = z.record(z.string(), z.string()).catch({});
 const ProbeStream = z.object({
@@ -138,6 +162,7 @@ function describeStream(stream: Probe["streams"][number]): MediaStream {
     language: languageOf(tagOf(streamTags, "language")),
     title: tagOf(streamTags, "title") ?? tagOf(streamTags, "handler_name"),
     is_default: disposition["default"] === 1,
+    is_forced: disposition["forced"] === 1,
     width: stream.width ?? null,
     height: stream.height ?? null,
     frame_rate: frames && seconds ? Math.round((frames / seconds) * 1000) / 1000 : null,

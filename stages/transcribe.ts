@@ -15,6 +15,9 @@ import type { InputFile, StageContext, TranscribeAnswer } from "../core/stage.ts
 import { Transcript, segmentId } from "../core/transcript.ts";
 import { segmentCues } from "./captions-text/segment-cues.ts";
 
+/** Models round up; a second more is no other file. */
+const SLACK_S = 1;
+
 export default defineStage({
   input: {
     media: json(MediaInfo),
@@ -82,21 +85,36 @@ async function bySpeech(
   ctx: StageContext,
 ): Promise<Transcript> {
   const answer = await ctx.transcribe({ audio, language, durationSeconds });
+  const segments = numberSegments(answer.segments, durationSeconds);
+  if (segments.length === 0) {
+    throw new ClipscribeError("missing", "the transcriber heard no words", {
+      hint: "listen to the file; if somebody speaks, put a .vtt or .srt of the same name beside it",
+    });
+  }
+  if (segments.length < answer.segments.length) {
+    ctx.log.warn("parts of the transcriber's answer were empty or out of the file's time", {
+      left_out: answer.segments.length - segments.length,
+    });
+  }
   return {
     schema: 1,
     language: answer.language,
     duration: durationSeconds,
     provider: ctx.provider?.provider ?? "unknown",
     model: ctx.provider?.model ?? null,
-    segments: numberSegments(answer.segments),
+    segments,
   };
 }
 
 /** Pure, and exported for its own tests: orders, cleans and numbers what the model returned. */
-export function numberSegments(segments: TranscribeAnswer["segments"]): Transcript["segments"] {
+export function numberSegments(
+  segments: TranscribeAnswer["segments"],
+  durationSeconds: number,
+): Transcript["segments"] {
   return segments
     .map((segment) => ({ ...segment, text: safeText(segment.text).replaceAll(/\s+/g, " ").trim() }))
     .filter(({ text, start, end }) => text !== "" && start >= 0 && end >= start)
+    .filter(({ start }) => start < durationSeconds + SLACK_S)
     .toSorted((a, b) => a.start - b.start)
     .map(({ start, end, text, speaker, words }, index) => ({
       id: segmentId(index),

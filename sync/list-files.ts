@@ -90,12 +90,13 @@ function describe(
   name: string,
   siblings: ReadonlySet<string>,
 ): FoundMedium {
-  const folder = join(root, relative);
+  // Plain concatenation: `join` is a third of the time that listing 100,000 names takes.
+  const folder = relative === "" ? root : `${root}/${relative}`;
   const sidecars = siblings.size === 0 ? [] : sidecarsOf(name, siblings);
   return {
-    path: join(folder, name),
-    name: join(relative, name),
-    sidecars: sidecars.map((sidecar) => join(folder, sidecar)),
+    path: `${folder}/${name}`,
+    name: relative === "" ? name : `${relative}/${name}`,
+    sidecars: sidecars.map((sidecar) => `${folder}/${sidecar}`),
   };
 }
 

@@ -69,6 +69,9 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       if (put.ifMatch === null) {
         linkNew(fs, from, path, key);
         fs.unlink(from);
+      } else if (put.ifMatch === undefined && put.durability === "recomputable") {
+        // Copies and caches: nobody swaps such a key, so nothing is to be kept apart.
+        fs.rename(from, path);
       } else {
         lock.run(() => {
           if (put.ifMatch !== undefined) assertEtag(fs, path, key, put.ifMatch);

@@ -92,6 +92,44 @@ describe("captions as people have them", () => {
     assert.equal(cues.map(({ text: words }) => words).join(" "), "we will close the bridge");
   });
 
+  test("two-line rolling captions say each word once", async () => {
+    const text =
+      "WEBVTT\n\n" +
+      cue("00:01.000 --> 00:02.000", "we will\nclose it") +
+      cue("00:02.000 --> 00:03.000", "close it\nin the spring") +
+      cue("00:03.000 --> 00:04.000", "in the spring\nor later");
+
+    const { cues } = await parseCaptions(text, "vtt", 0);
+
+    assert.equal(
+      cues.map(({ text: words }) => words).join(" "),
+      "we will close it in the spring or later",
+    );
+  });
+
+  test("what was said twice stays twice, and a word before a colon is no speaker", async () => {
+    const text =
+      "WEBVTT\n\n" +
+      cue("00:01.000 --> 00:02.000", "No.") +
+      cue("00:02.300 --> 00:03.000", "No.") +
+      cue("00:04.000 --> 00:05.000", "Remember: he paid nothing.") +
+      cue("00:06.000 --> 00:07.000", "BBC: good evening") +
+      cue("00:08,000 --> 00:09,000", "commas");
+
+    const { cues } = await parseCaptions(text, "vtt", 0);
+
+    assert.deepEqual(
+      cues.map(({ speaker, text: words }) => [speaker, words]),
+      [
+        [null, "No."],
+        [null, "No."],
+        [null, "Remember: he paid nothing."],
+        ["BBC", "good evening"],
+        [null, "commas"],
+      ],
+    );
+  });
+
   test("escape sequences and bidi overrides are gone, a smaller-than sign stays", async () => {
     const text = `WEBVTT\n\n${cue("00:01.000 --> 00:02.000", "a\u001b[31m \u202eb &lt; 5 < 6")}`;
 

@@ -18,7 +18,8 @@ export interface ParsedCaptions {
 
 /** A film has about 2,000 cues; ten hours of captions 20,000. */
 const MAX_CUES = 100_000;
-const MAX_CUE_CHARS = 5_000;
+/** A longer cue is a whole book in one caption; what is cut is counted. */
+const MAX_CUE_CHARS = 100_000;
 const timingLine = /-->/;
 
 /** @param durationSeconds 0 where it is not known. */
@@ -35,6 +36,7 @@ export async function parseCaptions(
   const declared = prepared.split("\n").filter((line) => timingLine.test(line)).length;
   const { cues: parsed } = await parseText(prepared, { type: format, strict: false });
   count("unreadable or backward times", declared - parsed.length);
+  const names = recurringNames(parsed.map(({ text: raw }) => raw));
   const cues: Cue[] = [];
   for (const { startTime, endTime, text: raw } of parsed.slice(0, MAX_CUES)) {
     const start = Math.max(0, startTime);
@@ -48,7 +50,8 @@ export async function parseCaptions(
       continue;
     }
     if (durationSeconds > 0 && end > durationSeconds) end = durationSeconds;
-    for (const { speaker, words } of readVoices(raw.slice(0, MAX_CUE_CHARS))) {
+    if (raw.length > MAX_CUE_CHARS) count("cut: longer than a caption can be");
+    for (const { speaker, words } of readVoices(raw.slice(0, MAX_CUE_CHARS), names)) {
       if (words === "") count("empty");
       else
         cues.push({ start: toMilliseconds(start), end: toMilliseconds(end), text: words, speaker });
@@ -79,7 +82,11 @@ function prepare(text: string, format: CaptionFormat): string {
         prepared.splice(isNumber ? -1 : prepared.length, 0, "");
       }
     }
-    prepared.push(line);
+    prepared.push(
+      timingLine.test(line) && format === "vtt"
+        ? line.replaceAll(/(\d{2}),(\d{3})/g, "$1.$2")
+        : line,
+    );
   }
   const joined = prepared.join("\n");
   return format === "vtt" && !joined.startsWith("WEBVTT") ? `WEBVTT\n\n${joined}` : joined;
@@ -90,12 +97,32 @@ const voiceTag = /<v(?:\.[^\s>]*)?\s+([^>]+)>/g;
 const namePrefix =
   /^(?:>>\s*)?(?:\[|\()?((?:\p{Lu}[\p{L}.'’-]*)(?:\s+\p{Lu}[\p{L}.'’-]*){0,3})(?:\]|\))?:\s+(?=\S)/u;
 
-function readVoices(raw: string): { speaker: string | null; words: string }[] {
+/**
+ * Names that stand before a colon more than once: a speaker speaks again. "Remember: he paid" is no
+ * speaker, and its first word is evidence.
+ */
+function recurringNames(texts: readonly string[]): Set<string> {
+  const counts = new Map<string, number>();
+  for (const raw of texts) {
+    const name = namePrefix.exec(plainText(raw.slice(0, 1_000)))?.[1];
+    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return new Set([...counts].flatMap(([name, count]) => (count > 1 ? [name] : [])));
+}
+
+function isSpeaker(name: string, names: ReadonlySet<string>): boolean {
+  return names.has(name) || (name === name.toUpperCase() && /\p{Lu}{2}/u.test(name));
+}
+
+function readVoices(
+  raw: string,
+  names: ReadonlySet<string>,
+): { speaker: string | null; words: string }[] {
   const marks = [...raw.matchAll(voiceTag)];
   if (marks.length === 0) {
     const plain = plainText(raw);
     const named = namePrefix.exec(plain);
-    if (named !== null) {
+    if (named !== null && isSpeaker(named[1] ?? "", names)) {
       return [{ speaker: nameOf(named[1] ?? ""), words: plain.slice(named[0].length).trim() }];
     }
     return [{ speaker: null, words: plain.replace(/^>>\s*/, "") }];
@@ -113,7 +140,9 @@ function readVoices(raw: string): { speaker: string | null; words: string }[] {
 function nameOf(text: string): string | null {
   const name = safeText(text).replaceAll(/\s+/g, " ").trim().slice(0, 100);
   if (name === "") return null;
-  if (name !== name.toUpperCase() || !/\p{Lu}{2}/u.test(name)) return name;
+  // Mixed case is how it is written; a short word in capitals is an acronym.
+  const isShout = name === name.toUpperCase() && /\p{Lu}{2}/u.test(name);
+  if (!isShout || (name.length <= 4 && !name.includes(" "))) return name;
   return name
     .toLowerCase()
     .replaceAll(
@@ -154,23 +183,38 @@ function decodeEntities(text: string): string {
   );
 }
 
-/** Automatic captions show the line before above each new one: words that were there stay once. */
+/** Of a rolling track, more than this share of neighbours repeat each other. */
+const ROLLING_SHARE = 0.3;
+
+/**
+ * Automatic captions show the line before above each new one: words that were there stay once. Only
+ * in a track that does so throughout: elsewhere a repeated "No." was said twice.
+ */
 function unroll(cues: readonly Cue[]): Cue[] {
+  const pairs = cues.slice(1).map((cue, at) => overlapOf(cues[at], cue));
+  const rolling = pairs.filter((overlap) => overlap > 0).length;
+  if (rolling < 2 || rolling / pairs.length < ROLLING_SHARE) return [...cues];
   const kept: Cue[] = [];
-  for (const cue of cues) {
+  for (const [at, cue] of cues.entries()) {
+    const overlap = at === 0 ? 0 : overlapOf(cues[at - 1], cue);
+    const text = cue.text.split(" ").slice(overlap).join(" ");
     const before = kept.at(-1);
-    const isNear =
-      before !== undefined && cue.start - before.end < 1 && cue.speaker === before.speaker;
-    if (isNear && cue.text === before.text) {
-      before.end = Math.max(before.end, cue.end);
-    } else if (isNear && cue.text.startsWith(`${before.text} `) && cue.start < before.end + 0.2) {
-      const rest = cue.text.slice(before.text.length).trim();
-      kept.push({ ...cue, text: rest });
-    } else {
-      kept.push({ ...cue });
-    }
+    if (text !== "") kept.push({ ...cue, text });
+    else if (before !== undefined) before.end = Math.max(before.end, cue.end);
   }
   return kept;
+}
+
+/** How many words at the beginning of a cue stood at the end of the one right before it. */
+function overlapOf(before: Cue | undefined, cue: Cue): number {
+  if (before === undefined || cue.start - before.end > 0.2 || before.speaker !== cue.speaker)
+    return 0;
+  const old = before.text.split(" ");
+  const words = cue.text.split(" ");
+  for (let length = Math.min(old.length, words.length); length > 0; length--) {
+    if (old.slice(-length).join(" ") === words.slice(0, length).join(" ")) return length;
+  }
+  return 0;
 }
 
 function toMilliseconds(seconds: number): number {
