@@ -21,5 +21,5 @@ export function mediaTypeOf(extension: string): string {
 
 /** The extension of a file name, lower case, without the dot; empty if it has none. */
 export function extensionOf(name: string): string {
-  return /[^/\\]\.([^./\\]{1,16})$/.exec(name)?.[1]?.toLowerCase() ?? "";
+  return /[^/\\]\.([^./\\\s]{1,16})$/.exec(name)?.[1]?.toLowerCase() ?? "";
 }

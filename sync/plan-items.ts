@@ -16,7 +16,7 @@ export function jobIdForMany(parts: readonly { name: string; digest: string }[])
   if (first === undefined || rest.length === 0)
     return jobIdFor(first?.name ?? "job", first?.digest ?? "");
   const together = digestOf(parts.map(({ digest }) => digest));
-  return jobIdFor(`${first.name} and ${rest.length} more`, together);
+  return jobIdFor(`${titleOfFile(first.name)} and ${rest.length} more`, together);
 }
 
 export interface NamedItem {
