@@ -1,6 +1,6 @@
 # Thin calls; `make help` lists them. GNU make 3.81.
 SHELL := /bin/bash
-FILE ?= samples
+FILE ?= samples/council-meeting.mp4
 SEED ?= 1
 # Taken as text: make would otherwise expand a `$` in a file's name, and run a `$(shell …)` in it.
 override FILE := $(value FILE)

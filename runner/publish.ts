@@ -24,6 +24,7 @@ export async function preparePublish(
   const { ticket, pipeline, world } = run;
   const files: Manifest["files"] = [];
   const absent: Manifest["absent"] = [];
+  const kept: Promise<unknown>[] = [];
   for (const { file, stage, artifact } of pipeline.publish) {
     const done = finished.get(stage);
     const made = done?.entry?.artifacts[artifact];
@@ -32,15 +33,12 @@ export async function preparePublish(
       absent.push({ path: file, why });
       continue;
     }
-    await run.shelf.asBlob(made, run.signal);
-    files.push({
-      path: file,
-      sha256: made.sha256,
-      size: made.size,
-      media_type: made.media_type,
-      stage,
-    });
+    // Together: they share the flush of their folder.
+    kept.push(run.shelf.asBlob(made, run.signal));
+    const { sha256, size, media_type } = made;
+    files.push({ path: file, sha256, size, media_type, stage });
   }
+  await Promise.all(kept);
   files.push(await keepChecksums(run, files));
   const missing = [...finished.values()]
     .filter(({ entry }) => entry === null)

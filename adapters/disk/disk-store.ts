@@ -35,6 +35,8 @@ import { openProcessLock } from "./process-lock.ts";
 
 /** Reading so much to know an etag costs less than 0.1 ms. */
 const HASHED_ETAG_BYTES = 65_536n;
+/** Names of folders that are kept in memory. */
+const MAX_KNOWN_FOLDERS = 10_000;
 /** A temporary file this old has no owner: the longest upload of a part takes minutes. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
 
@@ -64,25 +66,35 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   async function commit(key: ObjectKey, from: string, put: PutOptions): Promise<void> {
     const path = pathOf(key);
     try {
-      folders.make(dirname(path));
       throwIfAborted(put.signal);
-      if (put.ifMatch === null) {
-        linkNew(fs, from, path, key);
-        fs.unlink(from);
-      } else if (put.ifMatch === undefined && put.durability === "recomputable") {
-        // Copies and caches: nobody swaps such a key, so nothing is to be kept apart.
-        fs.rename(from, path);
-      } else {
-        lock.run(() => {
-          if (put.ifMatch !== undefined) assertEtag(fs, path, key, put.ifMatch);
-          fs.rename(from, path);
-        });
+      folders.make(dirname(path));
+      try {
+        moveIntoPlace(key, from, path, put);
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT") throw error;
+        folders.make(dirname(path), true);
+        moveIntoPlace(key, from, path, put);
       }
     } catch (error) {
       ignoreMissing(() => fs.unlink(from));
       throw describeDiskError(error, path);
     }
     if (put.durability !== "recomputable") await folders.sync(dirname(path));
+  }
+
+  function moveIntoPlace(key: ObjectKey, from: string, path: string, put: PutOptions): void {
+    if (put.ifMatch === null) {
+      linkNew(fs, from, path, key);
+      fs.unlink(from);
+    } else if (put.ifMatch === undefined && put.durability === "recomputable") {
+      // Copies and caches: nobody swaps such a key, so nothing is to be kept apart.
+      fs.rename(from, path);
+    } else {
+      lock.run(() => {
+        if (put.ifMatch !== undefined) assertEtag(fs, path, key, put.ifMatch);
+        fs.rename(from, path);
+      });
+    }
   }
 
   const store: DiskStore = {
@@ -196,10 +208,12 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
 
 /** Makes folders and flushes them: each new folder's parent, too, or its name is not durable. */
 function createFolders(fs: DiskFs): {
-  make(path: string): void;
+  make(path: string, again?: boolean): void;
   sync(path: string): Promise<void>;
 } {
   const pending = new Set<string>();
+  /** Folders that were there a moment ago; who finds one gone makes it again. */
+  const known = new Set<string>();
   const waiting = new Map<string, Promise<void>>();
 
   function syncShared(path: string): Promise<void> {
@@ -226,7 +240,10 @@ function createFolders(fs: DiskFs): {
   }
 
   return {
-    make(path) {
+    make(path, again = false) {
+      if (known.has(path) && !again) return;
+      if (known.size >= MAX_KNOWN_FOLDERS) known.clear();
+      known.add(path);
       const top = fs.makeFolder(path);
       if (top === undefined) return;
       for (let folder = path; folder.length >= top.length; folder = dirname(folder)) {
