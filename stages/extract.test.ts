@@ -96,6 +96,20 @@ describe("extract, by offline rules", () => {
     assert.deepEqual(await find(t, transcript), await find(t, transcript));
   });
 
+  test("a relationship has the word that was said: to oppose is not to reject, a director leads", async (t) => {
+    const { relationships } = await find(t, await sample());
+
+    const said = relationships.map(({ subject, predicate, object }) =>
+      [subject, predicate, object].join(" | "),
+    );
+    assert.ok(
+      said.includes("Riverside Tenants Union | opposed | Bridge Safety Act"),
+      said.join("\n"),
+    );
+    assert.ok(said.includes("Ingrid Solheim | leads | Harbor Bridge Authority"), said.join("\n"));
+    assert.ok(said.includes("Tomas Okafor | works for | Riverside Tenants Union"), said.join("\n"));
+  });
+
   test("numbers that contradict each other point at each other", async (t) => {
     const { relationships } = await find(
       t,

@@ -54,16 +54,12 @@ const RELATIONS: readonly RelationRule[] = [
   ),
   relation(
     "approved",
-    "approved|approves|passed|passes|adopted|signed|backed|voted for|voted to approve",
+    "approved|approves|passed|passes|adopted|signed|voted for|voted to approve",
     PEOPLE,
     ANY,
   ),
-  relation(
-    "rejected",
-    "rejected|rejects|voted against|opposed?|opposes|vetoed|blocked",
-    PEOPLE,
-    ANY,
-  ),
+  relation("rejected", "rejected|rejects|voted against|vetoed|blocked", PEOPLE, ANY),
+  relation("opposed", "opposed?|opposes|is against|was against", PEOPLE, ANY),
   relation(
     "accused",
     "accused?|accuses|alleged|alleges|blamed?|blames|sued|is suing",
@@ -85,18 +81,18 @@ const RELATIONS: readonly RelationRule[] = [
     0.65,
   ),
   relation(
-    "works for",
-    "works for|worked for|of|from|represents|speaks for|is with",
-    ["PERSON"],
-    ["ORG"],
-    0.6,
-  ),
-  relation(
     "leads",
-    "leads|led|heads|runs|chairs|directs|is (?:the )?(?:head|director|chair|president|chief|ceo|mayor|leader|owner|founder) of",
+    "leads|led|heads|runs|chairs|directs|(?:is |was |, )?(?:the )?(?:head|director|chair|chairman|chairwoman|president|chief|ceo|mayor|leader|owner|founder) of(?: the)?",
     ["PERSON"],
     ["ORG", ...PLACES],
     0.75,
+  ),
+  relation(
+    "works for",
+    "works for|worked for|of|of the|from|from the|represents|speaks for|is with",
+    ["PERSON"],
+    ["ORG"],
+    0.6,
   ),
   relation("founded", "founded|started|created|established", PEOPLE, ["ORG"], 0.75),
   relation(
@@ -114,7 +110,7 @@ const RELATIONS: readonly RelationRule[] = [
     0.7,
   ),
   relation("is located in", "in|near|outside", ["ORG", "FAC", "EVENT", "GPE", "LOC"], PLACES, 0.55),
-  relation("supports", "supports?|supported|endorsed|endorses|welcomed", PEOPLE, ANY, 0.65),
+  relation("supports", "supports?|supported|backed|endorsed|endorses|welcomed", PEOPLE, ANY, 0.65),
   relation("said of", "said|says|told|claimed|claims|denied|denies", PEOPLE, PEOPLE, 0.5),
 ];
 

@@ -12,7 +12,9 @@ const STEPS = 400;
 /** More nodes than this are a cloud that nobody reads; the data file has all. */
 const MAX_NODES = 36;
 const MAX_LABEL_CHARS = 28;
-const MARGIN = 60;
+/** Room for the labels of the outermost nodes. */
+const MARGIN_X = 110;
+const MARGIN_Y = 50;
 
 /** Numbers and dates say little as nodes of their own, unless something relates to them. */
 const QUIET = ["CARDINAL", "ORDINAL", "DATE", "TIME", "QUANTITY", "PERCENT", "MONEY"];
@@ -87,18 +89,20 @@ function layOut(points: Point[], edges: readonly { source: string; target: strin
     )
     .stop();
   simulation.tick(STEPS);
-  const fit = (values: number[], size: number): ((value: number) => number) => {
+  const fit = (values: number[], size: number, margin: number): ((value: number) => number) => {
     const low = Math.min(...values);
-    const scale = (size - 2 * MARGIN) / Math.max(1, Math.max(...values) - low);
-    return (value) => MARGIN + (value - low) * scale;
+    const scale = (size - 2 * margin) / Math.max(1, Math.max(...values) - low);
+    return (value) => margin + (value - low) * scale;
   };
   const fitX = fit(
     points.map(({ x }) => x),
     WIDTH,
+    MARGIN_X,
   );
   const fitY = fit(
     points.map(({ y }) => y),
     HEIGHT,
+    MARGIN_Y,
   );
   for (const point of points) {
     point.x = fitX(point.x);
