@@ -101,6 +101,21 @@ describe("the item's state machine", () => {
     assert.deepEqual(planClaim(retried, { run: 1 }, facts()), { action: "wait", ms: 5_000 });
   });
 
+  test("a claim that is drained after it ended a stage leaves a state that can be read", () => {
+    const state = claimed();
+    const fruitful = recordProgress(state, by(state), {
+      stages: {},
+      stage: null,
+      progress: 10,
+      cost: 0,
+      endedStage: true,
+    });
+
+    const drained = requeueItem(fruitful, by(fruitful), { kind: "drained" });
+
+    assert.equal(ItemState.parse(drained).fruitless_claims, 0);
+  });
+
   test("five claims in a row that end no stage fail the item; one that does starts the count anew", () => {
     let state = queued();
     for (let i = 0; i < MAX_FRUITLESS_CLAIMS; i++) {
@@ -185,6 +200,7 @@ describe("the item's state machine", () => {
           ItemState.parse(state);
         }
       }),
+      { numRuns: 500 },
     );
   });
 });

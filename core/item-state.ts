@@ -155,7 +155,8 @@ export function requeueItem(
     owner: null,
     stage: null,
     attempts: drained ? state.attempts - 1 : state.attempts,
-    fruitless_claims: drained ? state.fruitless_claims - 1 : state.fruitless_claims,
+    // Nothing to take back where the claim had ended a stage: the count began anew.
+    fruitless_claims: Math.max(0, state.fruitless_claims - (drained ? 1 : 0)),
     not_before: drained ? null : reason.notBefore.toISOString(),
     error: drained ? null : reason.error,
     updated_at: by.now.toISOString(),
