@@ -7,7 +7,7 @@ import type { Ledger } from "../adapters/ledger/ledger.ts";
 import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError, asClipscribeError, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
-import type { Sha256 } from "../core/ids.ts";
+import type { Lane, Sha256 } from "../core/ids.ts";
 import { slugOf } from "../core/ids.ts";
 import { extensionOf, mediaTypeOf } from "../core/media-types.ts";
 import { ItemInfo } from "../core/records.ts";
@@ -50,6 +50,8 @@ export interface CollectContext {
   busy: (text: string) => void;
 }
 
+/** A person waits for a one-off. */
+export const LANE: Lane = "urgent";
 /** Downloads at once: more looks like an attack to the sites. */
 const DOWNLOADS_AT_ONCE = 2;
 const MAX_LIST_BYTES = 4 * 1024 * 1024;

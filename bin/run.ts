@@ -8,7 +8,6 @@ import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { Lane } from "../core/ids.ts";
 import type { ItemId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import type { ItemState } from "../core/records.ts";
@@ -18,7 +17,7 @@ import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds, submitJob } from "../sync/submit-job.ts";
 import { awaitItems } from "./await-items.ts";
-import { collectDrops } from "./collect-drops.ts";
+import { LANE, collectDrops } from "./collect-drops.ts";
 import type { Collected, Drop } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
 import type { ComposeOverrides, Machine } from "./compose.ts";
@@ -28,16 +27,12 @@ import { findPipelineFile } from "./find-pipeline.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
-import { reportNothingToDo } from "./nothing-to-do.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
 import type { ItemResult } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { openRunView } from "./ui/run-view.ts";
 import type { RunView, ViewMode } from "./ui/run-view.ts";
-
-/** A person waits for a one-off. */
-const LANE: Lane = Lane.parse("urgent");
 
 export interface RunOptions {
   pipeline?: string | undefined;
@@ -56,8 +51,6 @@ export async function run(
 ): Promise<number> {
   const settings = await readSettings(io);
   const file = findPipelineFile(io, options.pipeline);
-  const nothing = options.again ? undefined : await reportNothingToDo(args, options, io);
-  if (nothing !== undefined) return nothing;
   const mode = modeOf(options, io);
   let itemCount = 1;
   const view = openRunView({
@@ -311,6 +304,6 @@ function listenForInterrupt(io: Io, stop: AbortController, view: RunView): () =>
 }
 
 function isGone(pid: number): boolean {
-  const { self } = openProcessWatch();
-  return openProcessWatch().isGone({ pid, boot: self.boot });
+  const processes = openProcessWatch();
+  return processes.isGone({ pid, boot: processes.self.boot });
 }

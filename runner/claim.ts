@@ -10,6 +10,7 @@ import type { ObjectKey, TicketAddress, UserKeys } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import { Ticket } from "../core/records.ts";
 import type { ItemState } from "../core/records.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import { readItem, swapItem } from "./item-record.ts";
 import type { ItemVersion } from "./item-record.ts";
 import type { Liveness } from "./liveness.ts";
@@ -171,13 +172,9 @@ async function readTicket(
   key: ObjectKey,
   address: TicketAddress,
 ): Promise<Ticket | undefined> {
-  let body: Uint8Array;
-  try {
-    ({ body } = await world.store.get(key));
-  } catch (error) {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
-  }
+  const found = await getIfPresent(world.store, key);
+  if (found === undefined) return undefined;
+  const { body } = found;
   const ticket = parseTicket(body);
   const { lane, user, job, item, run } = address;
   const fits =

@@ -5,6 +5,7 @@
 import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import { ItemState } from "../core/records.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 
 export interface ItemVersion {
@@ -21,13 +22,8 @@ export async function readItem(
   key: ObjectKey,
   signal?: AbortSignal,
 ): Promise<ItemVersion | undefined> {
-  try {
-    const { body, etag } = await store.get(key, { signal });
-    return { state: parseItem(key, body), etag };
-  } catch (error) {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
-  }
+  const found = await getIfPresent(store, key, { signal });
+  return found && { state: parseItem(key, found.body), etag: found.etag };
 }
 
 /**
@@ -48,26 +44,13 @@ export async function swapItem(
       return { state, etag: await store.put(key, body, { ifMatch: expected, signal }) };
     } catch (error) {
       if (!isKind(error, "transient", "conflict")) throw error;
-      const current = await readBytes(store, key, signal);
+      const current = await getIfPresent(store, key, { signal });
       if (current !== undefined && body.equals(current.body)) {
         return { state, etag: current.etag };
       }
       const untouched = (current?.etag ?? null) === (expected ?? null);
       if (isKind(error, "conflict") || !untouched || attempt >= SWAP_TRIES) throw error;
     }
-  }
-}
-
-async function readBytes(
-  store: ObjectStore,
-  key: ObjectKey,
-  signal?: AbortSignal,
-): Promise<{ body: Uint8Array; etag: Etag } | undefined> {
-  try {
-    return await store.get(key, { signal });
-  } catch (error) {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
   }
 }
 

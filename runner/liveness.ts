@@ -7,6 +7,7 @@ import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
 import type { RunnerId } from "../core/ids.ts";
 import { systemKeys } from "../core/keys.ts";
 import { RunnerRecord } from "../core/records.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag } from "../ports/object-store.ts";
 import type { RunnerWorld } from "./world.ts";
 
@@ -96,10 +97,7 @@ async function readAlive(
 ): Promise<boolean> {
   const { store, clock, processes, clocks } = world;
   const key = systemKeys.runner(other);
-  const found = await store.get(key).catch((error: unknown) => {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
-  });
+  const found = await getIfPresent(store, key);
   const record = found && RunnerRecord.safeParse(parseJson(found.body)).data;
   if (found === undefined || record === undefined || record.status === "dead") return false;
   const process = record.process;

@@ -9,6 +9,7 @@ import { isKind } from "../core/errors.ts";
 import { RunnerId } from "../core/ids.ts";
 import { parseTicketKey, systemKeys } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag } from "../ports/object-store.ts";
 import type { Liveness } from "./liveness.ts";
 import type { RunnerWorld } from "./world.ts";
@@ -78,10 +79,7 @@ async function takeCursor({
   world,
   liveness,
 }: SweepOptions): Promise<{ cursor: string | null; etag: Etag } | undefined> {
-  const found = await world.store.get(systemKeys.sweep).catch((error: unknown) => {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
-  });
+  const found = await getIfPresent(world.store, systemKeys.sweep);
   const record = found === undefined ? undefined : parseRecord(found.body);
   const owner = record?.owner ?? null;
   if (owner !== null && owner !== world.runner && (await liveness.isAlive(owner))) return undefined;

@@ -6,10 +6,11 @@
  */
 import { isOutcome } from "../core/item-state.ts";
 import type { UserKeys } from "../core/keys.ts";
-import { ClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import { Manifest } from "../core/records.ts";
 import type { DeadRecord, ItemState, Ticket } from "../core/records.ts";
 import { sha256Of } from "../core/digest.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { readItem } from "./item-record.ts";
 import type { JobRows } from "./job-rows.ts";
@@ -65,10 +66,7 @@ async function projectOnce(world: RunnerWorld, keys: UserKeys, state: ItemState)
   const { job_id: job, item_id: item, manifest: ref } = state;
   if (ref === null) return;
   const target = keys.result(job, item, MANIFEST_FILE);
-  const shown = await store.get(target).catch((error: unknown) => {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
-  });
+  const shown = await getIfPresent(store, target);
   if (shown !== undefined && sha256Of(shown.body) === ref.sha256) return;
   const { body } = await store.get(keys.blob(ref.sha256));
   const manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));

@@ -14,6 +14,7 @@ import type { ObjectKey } from "../core/keys.ts";
 import { ItemState, Metadata, Ticket } from "../core/records.ts";
 import type { ItemInfo, Source } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 
 /** Caption files are text; a larger one is none. */
@@ -143,65 +144,45 @@ function isSameWork(a: Ticket, b: Ticket): boolean {
   return work(a) === work(b);
 }
 
-/** The ticket that a submission would write, for `clipscribe plan`: nothing is stored. */
-export function buildPlannedTicket(
-  job: JobId,
-  item: ItemId,
-  user: UserId,
-  pipeline: { digest: Sha256 },
-  drop: { source: Source; info: ItemInfo; sidecars: readonly string[] },
-): Ticket {
-  const keys = keysOf(user);
-  return {
-    schema: 1,
-    job_id: job,
-    item_id: item,
-    run: 1,
-    user,
-    lane: "urgent",
-    pipeline_digest: pipeline.digest,
-    source: drop.source,
-    artifacts: drop.sidecars.map((path) => {
-      const body = readSidecar(path);
-      const sha256 = sha256Of(body);
-      return {
-        name: `sidecar:${basename(path)}`,
-        sha256,
-        size: body.length,
-        key: keys.blob(sha256),
-      };
-    }),
-    info: drop.info,
-    created_at: new Date(0).toISOString(),
-  };
-}
-
+/** Stores the caption files, then describes the ticket that names them. */
 async function buildTicket(
   store: ObjectStore,
   clock: Clock,
   submission: JobSubmission,
   item: SubmittedItem,
 ): Promise<Ticket> {
-  const artifacts: Ticket["artifacts"] = [];
+  const { user } = submission;
   for (const path of item.sidecars) {
     const body = readSidecar(path);
-    const sha256 = sha256Of(body);
-    const key = keysOf(submission.user).blob(sha256);
-    await putBytesIfAbsent(store, key, body);
-    artifacts.push({ name: `sidecar:${basename(path)}`, sha256, size: body.length, key });
+    await putBytesIfAbsent(store, keysOf(user).blob(sha256Of(body)), body);
   }
+  return describeTicket(submission, item, clock.now());
+}
+
+/** The ticket of an item's first run; reads its caption files, stores nothing. */
+export function describeTicket(
+  submission: Pick<JobSubmission, "job" | "user" | "lane" | "pipeline">,
+  item: SubmittedItem,
+  now: Date,
+): Ticket {
+  const { job, user, lane, pipeline } = submission;
   return {
     schema: 1,
-    job_id: submission.job,
+    job_id: job,
     item_id: item.id,
     run: 1,
-    user: submission.user,
-    lane: submission.lane,
-    pipeline_digest: submission.pipeline.digest,
+    user,
+    lane,
+    pipeline_digest: pipeline.digest,
     source: item.source,
-    artifacts,
+    artifacts: item.sidecars.map((path) => {
+      const body = readSidecar(path);
+      const sha256 = sha256Of(body);
+      const key = keysOf(user).blob(sha256);
+      return { name: `sidecar:${basename(path)}`, sha256, size: body.length, key };
+    }),
     info: item.info,
-    created_at: clock.now().toISOString(),
+    created_at: now.toISOString(),
   };
 }
 
@@ -257,11 +238,8 @@ async function readJson(
   store: ObjectStore,
   key: ObjectKey,
 ): Promise<{ value: unknown; etag: Etag } | undefined> {
-  try {
-    const { body, etag } = await store.get(key);
-    return { value: JSON.parse(Buffer.from(body).toString("utf8")) as unknown, etag };
-  } catch (error) {
-    if (isKind(error, "missing")) return undefined;
-    throw error;
-  }
+  const found = await getIfPresent(store, key);
+  if (found === undefined) return undefined;
+  const value: unknown = JSON.parse(Buffer.from(found.body).toString("utf8"));
+  return { value, etag: found.etag };
 }

@@ -10,11 +10,9 @@
  * size and time of change, for what is large is content-addressed anyway.
  */
 import { randomUUID } from "node:crypto";
-import type { BigIntStats } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { sha256Of } from "../../core/digest.ts";
 import { ClipscribeError, asClipscribeError } from "../../core/errors.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import type {
@@ -26,6 +24,7 @@ import type {
   StoredObject,
 } from "../../ports/object-store.ts";
 import { codeOf, describeDiskError } from "./disk-error.ts";
+import { HASHED_ETAG_BYTES, etagOf, etagOfFile, hashedEtag } from "./disk-etag.ts";
 import { realDiskFs, streamHandle } from "./disk-fs.ts";
 import type { DiskFs } from "./disk-fs.ts";
 import { listObjects } from "./disk-list.ts";
@@ -33,8 +32,6 @@ import { openDiskUploads } from "./disk-uploads.ts";
 import { pathOfKey } from "./key-path.ts";
 import { openProcessLock } from "./process-lock.ts";
 
-/** Reading so much to know an etag costs less than 0.1 ms. */
-const HASHED_ETAG_BYTES = 65_536n;
 /** Names of folders that are kept in memory. */
 const MAX_KNOWN_FOLDERS = 10_000;
 /** A temporary file this old has no owner: the longest upload of a part takes minutes. */
@@ -308,19 +305,6 @@ function missingOr(error: unknown, path: string, key: ObjectKey): ClipscribeErro
     return describeDiskError(error, path);
   }
   return new ClipscribeError("missing", "there is no such object", { details: { key } });
-}
-
-function etagOfFile(fs: DiskFs, path: string, info: BigIntStats): Etag {
-  return info.size > HASHED_ETAG_BYTES ? etagOf(info, undefined) : hashedEtag(fs.read(path).body);
-}
-
-function etagOf(info: BigIntStats, body: Uint8Array | undefined): Etag {
-  if (body !== undefined && info.size <= HASHED_ETAG_BYTES) return hashedEtag(body);
-  return `${info.ino.toString(36)}-${info.mtimeNs.toString(36)}-${info.size.toString(36)}` as Etag;
-}
-
-function hashedEtag(body: Uint8Array): Etag {
-  return sha256Of(body).slice(0, 32) as unknown as Etag;
 }
 
 function clampRange(

@@ -8,6 +8,7 @@ import type { ObjectKey } from "../../core/keys.ts";
 import { MAX_PARTS } from "../../ports/object-store.ts";
 import type { Etag, ObjectStore, PutOptions, UploadPart } from "../../ports/object-store.ts";
 import { codeOf, describeDiskError } from "./disk-error.ts";
+import { etagOfFile } from "./disk-etag.ts";
 import type { DiskFs } from "./disk-fs.ts";
 
 interface Uploads {
@@ -100,14 +101,10 @@ export function openDiskUploads({ root, fs, commit, temporary }: Uploads): Uploa
       } catch (error) {
         throw describeDiskError(error, folderOf(id));
       }
-      const { ino, mtimeNs, size } = fs.stat(from);
-      const small = size <= 64n * 1024n;
-      const etag = small
-        ? sha256Of(fs.read(from).body).slice(0, 32)
-        : `${ino.toString(36)}-${mtimeNs.toString(36)}-${size.toString(36)}`;
+      const etag = etagOfFile(fs, from, fs.stat(from));
       await commit(key, from, options);
       fs.removeTree(folderOf(id));
-      return etag as unknown as Etag;
+      return etag;
     },
 
     abortUpload(_key, id) {
