@@ -70,8 +70,8 @@ test-download: install
 	@$(NODE) scripts/test.ts download
 
 lint: install
-	@$(NODE) node_modules/oxfmt/bin/oxfmt --check core ports adapters runner sync stages bin scripts samples bench
-	@PATH="$$PWD/.tools/bin:$$PATH" $(NODE) node_modules/oxlint/bin/oxlint --type-aware --deny-warnings core ports adapters runner sync stages bin scripts bench
+	@$(NODE) node_modules/oxfmt/bin/oxfmt --check core ports adapters runner sync stages bin scripts samples bench stand-ins
+	@PATH="$$PWD/.tools/bin:$$PATH" $(NODE) node_modules/oxlint/bin/oxlint --type-aware --deny-warnings core ports adapters runner sync stages bin scripts bench stand-ins
 	@$(NODE) scripts/check-imports.ts
 	@$(NODE) scripts/check-repo.ts
 	@$(NODE) node_modules/typescript/bin/tsc --noEmit -p .
@@ -79,7 +79,7 @@ lint: install
 check: lint test
 
 format: install
-	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin scripts samples bench
+	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin scripts samples bench stand-ins
 
 bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'

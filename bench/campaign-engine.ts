@@ -124,7 +124,7 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     },
     pool: inlinePool,
     pipelines: { find: (digest) => (digest === PIPELINE.digest ? PIPELINE : undefined) },
-    providers: options.providers ?? { transcriber: null, chat: null, paid: new Map() },
+    providers: options.providers ?? { transcribers: [], chats: [], paid: new Map() },
     processes: null,
     cores: 2,
     items: 2,

@@ -293,11 +293,10 @@ const silentPayment: Scenario = async (defences) => {
     for await (const { key } of store.list("cache/")) intent ||= key !== "";
     throw new ClipscribeError("bug", "died while paying");
   };
-  const providers = { transcriber: null, chat: null, paid: new Map([["p", { call }]]) };
-  const world = engineWorld({ store, defences, providers });
+  const world = engineWorld({ store, defences });
   const request = { provider: "p", model: "m", operation: "o", payload: {} };
   const context = { signal, spending: createSpending(null), isAlive: () => Promise.resolve(false) };
-  await payOnce(world, KEYS, request, 0.1, context).catch(() => undefined);
+  await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context).catch(() => undefined);
   return intent ? [] : ["money was spent of which no record speaks"];
 };
 

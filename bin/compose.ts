@@ -31,6 +31,7 @@ import { serveStage } from "../runner/stage-port.ts";
 import type { RunnerWorld } from "../runner/world.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
+import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
 
 /** Items at once: one waits for the disk while another computes. */
@@ -77,6 +78,7 @@ export function openMachine(
     platform: io.platform,
   });
   const processes = openProcessWatch();
+  const providers = openProviders(settings);
   return {
     store,
     queue,
@@ -95,7 +97,7 @@ export function openMachine(
       sources: ledger,
       pool,
       pipelines: { find: (digest) => (digest === pipeline.digest ? pipeline : undefined) },
-      providers: { transcriber: null, chat: null, paid: new Map() },
+      providers,
       processes,
       cores,
       items: cores * ITEMS_PER_CORE,

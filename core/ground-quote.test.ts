@@ -86,4 +86,43 @@ describe("grounding a quote", () => {
       ),
     );
   });
+
+  test("a part of a word is not the word", () => {
+    assert.equal(index.ground("pen", ["s0002"]).verification, "unverified");
+  });
+
+  test("times are those of the quote's own words where the segment has them", () => {
+    const words = ["We", "closed", "the", "bridge."].map((text, at) => ({
+      text,
+      start: at,
+      end: at + 0.9,
+    }));
+    const timed = indexQuotes([{ ...said("We closed the bridge.")[0]!, words }]);
+    const { start, end } = timed.ground("closed the", ["s0001"]);
+
+    assert.deepEqual([start, end], [1, 2.9]);
+  });
+
+  const long = "The council will pay nine million dollars for the new bridge by the end of May.";
+  const near = indexQuotes(said("Hello.", long, "Bye."));
+
+  test("a slip of the model is repaired to what was said, and labelled", () => {
+    const wrong =
+      "The council will be paying nine million dollars for the new bridge by end of May";
+    const found = near.ground(wrong, ["s0002"]);
+
+    assert.equal(found.verification, "unverified");
+    const slip = near.ground(wrong.replace("be paying", "pay"), ["s0002"]);
+    assert.equal(slip.verification, "repaired");
+    assert.equal(slip.quote, long.slice(0, -1));
+  });
+
+  test("another number or a missing negation is never repaired", () => {
+    for (const wrong of [
+      "The council will pay eight million dollars for the new bridge by the end of May",
+      "The council will not pay nine million dollars for the new bridge by the end of May",
+    ]) {
+      assert.equal(near.ground(wrong, ["s0002"]).verification, "unverified");
+    }
+  });
 });

@@ -100,10 +100,18 @@ export const Intelligence = z.object({
   entities: z.array(Entity),
   relationships: z.array(Relationship),
   topics: z.array(z.string()),
+  /** What the topics rest on; offline rules give none. */
+  topic_evidence: z.array(z.object({ name: z.string(), evidence: z.array(Evidence) })).optional(),
   key_points: z.array(z.string()),
   key_moments: z.array(KeyMoment),
   /** Null where nothing wrote one: a missing summary is not an empty one. */
   summary: z.string().nullable(),
+  summary_evidence: z.array(Evidence).optional(),
+  /** Null where nothing judged it. */
+  sentiment: z
+    .object({ overall: z.string(), evidence: z.array(Evidence) })
+    .nullable()
+    .optional(),
 });
 export type Intelligence = z.infer<typeof Intelligence>;
 

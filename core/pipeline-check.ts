@@ -5,6 +5,7 @@
 import { closestWord, didYouMean } from "./did-you-mean.ts";
 import { digestOf } from "./digest.ts";
 import { ClipscribeError } from "./errors.ts";
+import { problemOfModel } from "./models.ts";
 import { describeIssues, problemAt, sortProblems } from "./pipeline-parse.ts";
 import type {
   CheckedPipeline,
@@ -110,6 +111,15 @@ function checkStage(
     const hint = didYouMean(name, Object.keys(contract.input));
     const message = `stage \`${stage.id}\` has no input \`${name}\``;
     problems.push(problemAt(sourceMap, ["stages", index, "in", name], "key", message, hint));
+  }
+  const { provider, providerParam } = contract.needs ?? {};
+  const wanted = providerParam === undefined ? undefined : params[providerParam];
+  if (provider !== undefined && providerParam !== undefined && typeof wanted === "string") {
+    const problem = problemOfModel(provider, wanted);
+    const at = ["stages", index, "with", providerParam];
+    if (problem !== undefined) {
+      problems.push(problemAt(sourceMap, at, "value", problem.message, problem.hint));
+    }
   }
   const pool = stage.pool ?? contract.needs?.pool ?? DEFAULT_POOL;
   if (stage.pool !== null && stage.pool !== DEFAULT_POOL && !Object.hasOwn(pipeline.pools, pool)) {

@@ -16,6 +16,12 @@ const milliseconds = (value: string): string | undefined =>
 const folder = (value: string): string | undefined =>
   value.includes("\u0000") || value === "" ? "name a folder" : undefined;
 
+const webAddress = (value: string): string | undefined => {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const isWeb = url?.protocol === "https:" || url?.protocol === "http:";
+  return isWeb && url.username === "" ? undefined : "give an http:// or https:// address";
+};
+
 export const SETTINGS: readonly SettingSpec[] = [
   { name: "CLIPSCRIBE_HOME", fallback: "~/ClipScribe", about: "state, results", problem: folder },
   { name: "CLIPSCRIBE_RESULTS", fallback: null, about: "results elsewhere", problem: folder },
@@ -61,8 +67,35 @@ export const SETTINGS: readonly SettingSpec[] = [
         ? undefined
         : "a list of url, webhook",
   },
-  { name: "MISTRAL_API_KEY", fallback: null, secret: true, about: "not used in this version" },
-  { name: "XAI_API_KEY", fallback: null, secret: true, about: "not used in this version" },
+  { name: "MISTRAL_API_KEY", fallback: null, secret: true, about: "transcription by Mistral" },
+  {
+    name: "MISTRAL_BASE_URL",
+    fallback: "https://api.mistral.ai",
+    about: "without /v1/…",
+    problem: webAddress,
+  },
+  { name: "XAI_API_KEY", fallback: null, secret: true, about: "findings by xAI's chat models" },
+  {
+    name: "XAI_BASE_URL",
+    fallback: "https://api.x.ai",
+    about: "without /v1/…",
+    problem: webAddress,
+  },
+  ...(["ASR", "CHAT"] as const).flatMap((kind): SettingSpec[] => [
+    {
+      name: `OPENAI_COMPATIBLE_${kind}_URL`,
+      fallback: null,
+      about: "your own server, as http://127.0.0.1:8000",
+      problem: webAddress,
+    },
+    {
+      name: `OPENAI_COMPATIBLE_${kind}_KEY`,
+      fallback: null,
+      secret: true,
+      about: "its key, if it wants one",
+    },
+    { name: `OPENAI_COMPATIBLE_${kind}_MODEL`, fallback: null, about: "the model it serves" },
+  ]),
 ];
 
 export interface ResolvedSetting {

@@ -156,6 +156,8 @@ export interface StageNeeds {
   readonly keyed?: boolean;
   /** The provider the stage may ask; its resolved id and model are part of the stage key. */
   readonly provider?: "transcriber" | "chat";
+  /** The param that may name one as `provider/model`; without it, the best configured one. */
+  readonly providerParam?: string;
   /** The pool whose slots it takes when the pipeline names none. Default `cpu`. */
   readonly pool?: string;
 }
@@ -175,7 +177,8 @@ export interface ToolResult {
 }
 
 export interface TranscribeRequest {
-  audio: InputFile;
+  /** An input, or a part of it that the stage has cut. */
+  audio: InputFile | OutputFile;
   /** BCP 47, or null to let the model find out. */
   language: string | null;
   durationSeconds: number;
@@ -188,14 +191,19 @@ export interface TranscribeAnswer {
     end: number;
     text: string;
     speaker: string | null;
+    confidence?: number;
     words?: { text: string; start: number; end: number; confidence?: number }[];
   }[];
 }
 
 export interface ChatRequest<Answer> {
+  /** What to do, the same for every request: the part of a prompt that providers cache. */
+  instructions?: string;
   prompt: string;
   schema: z.ZodType<Answer>;
   maxAnswerTokens?: number;
+  /** From 1. An answer of no use is paid for and kept; the next attempt is another call. */
+  attempt?: number;
 }
 
 /** A call that costs money. Equal requests have equal keys and are paid for once. */
@@ -250,6 +258,11 @@ export interface StageContext {
   transcribe(request: TranscribeRequest): Promise<TranscribeAnswer>;
   /** @throws `config` where no chat model is configured, `contract` if no answer fits the schema. */
   chat<Answer>(request: ChatRequest<Answer>): Promise<Answer>;
+  /**
+   * Says that the outputs lack something that another run may bring. The item is then `partial`
+   * with this reason, and the stage is not taken as done: the next run asks again.
+   */
+  incomplete(why: string): void;
   /** Pays for a call once, however often it is asked for. @throws `budget`, `config`, … */
   paid(request: PaidRequest, estimateUsd: number): Promise<PaidAnswer>;
 }

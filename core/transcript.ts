@@ -10,6 +10,10 @@ export const Word = z.object({
   confidence: z.number().min(0).max(1).optional(),
 });
 
+/** What a transcriber may have made up; `silence`: nothing is to be heard there. */
+export const SegmentFlag = z.enum(["loop", "silence", "low-confidence"]);
+export type SegmentFlag = z.infer<typeof SegmentFlag>;
+
 export const Segment = z.object({
   /** `s0001`, unique in its transcript: what evidence points at. */
   id: z.string().regex(/^s\d{4,}$/),
@@ -18,6 +22,8 @@ export const Segment = z.object({
   text: z.string(),
   speaker: z.string().nullable(),
   words: z.array(Word).optional(),
+  confidence: z.number().min(0).max(1).optional(),
+  flags: z.array(SegmentFlag).optional(),
 });
 export type Segment = z.infer<typeof Segment>;
 

@@ -40,17 +40,25 @@ export interface HostToolCall {
 
 /** A chat request whose zod schema stayed behind: functions can't cross a thread. */
 export interface HostChatCall {
+  instructions: string | null;
+  attempt: number;
   prompt: string;
   jsonSchema: unknown;
   maxAnswerTokens: number | null;
 }
 
+/** A transcription whose sound is hashed: equal sound is paid for once. */
+export interface HostTranscribeCall extends TranscribeRequest {
+  audio: InputFile;
+}
+
 /** What a running stage may ask of the runner. */
 export interface StageHost {
   tool(call: HostToolCall, onLine?: (line: string) => void): Promise<ToolResult>;
-  transcribe(request: TranscribeRequest): Promise<TranscribeAnswer>;
+  transcribe(request: HostTranscribeCall): Promise<TranscribeAnswer>;
   chat(call: HostChatCall): Promise<unknown>;
   paid(request: PaidRequest, estimateUsd: number): Promise<PaidAnswer>;
+  incomplete(why: string): void;
   progress(fraction: number, note: string): void;
   log(level: "debug" | "info" | "warn", message: string, details: Record<string, unknown>): void;
 }

@@ -5,6 +5,8 @@ import type { Sha256 } from "../core/ids.ts";
 import type { CheckedPipeline, CheckedStage } from "../core/pipeline.ts";
 import type { Ticket } from "../core/records.ts";
 import type { Provenance } from "../core/stage.ts";
+import { chooseProvider } from "../ports/providers.ts";
+import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { FinishedStage } from "./item-run.ts";
 import { provenanceFor } from "./provenance.ts";
 import { bindInputs } from "./stage-inputs.ts";
@@ -53,12 +55,21 @@ function digestInputs(
   return digests;
 }
 
+/** What the stage may ask: the one that its param names, else the best configured. */
+export function providerOf(
+  { transcribers, chats }: RunnerWorld["providers"],
+  stage: CheckedStage,
+): Transcriber | ChatModel | null {
+  const { provider, providerParam = "" } = stage.contract.needs ?? {};
+  const wanted = stage.params[providerParam];
+  if (provider === "transcriber") return chooseProvider(transcribers, wanted);
+  return provider === "chat" ? chooseProvider(chats, wanted) : null;
+}
+
 function resolveProvider(
   { world }: IdentifyContext,
   stage: CheckedStage,
 ): { provider: string; model: string } | null {
-  const { transcriber, chat } = world.providers;
-  const wanted = stage.contract.needs?.provider;
-  const found = wanted === "transcriber" ? transcriber : wanted === "chat" ? chat : null;
+  const found = providerOf(world.providers, stage);
   return found === null ? null : { provider: found.provider, model: found.model };
 }

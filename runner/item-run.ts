@@ -46,6 +46,8 @@ export interface FinishedStage {
   /** Null where the stage is missing (optional and failed, or its inputs are missing). */
   entry: StageCacheEntry | null;
   ingredients: Record<string, string>;
+  /** What a stage that ran said its outputs lack; none where it was reused. */
+  lacks?: readonly string[];
 }
 
 /**

@@ -26,6 +26,13 @@ export interface PaidCallContext {
   isAlive: (runner: RunnerId) => Promise<boolean>;
 }
 
+export interface PaidCall {
+  request: PaidRequest;
+  estimateUsd: number;
+  /** Asks the provider. */
+  call: (signal: AbortSignal) => Promise<PaidAnswer>;
+}
+
 export interface PaidResult extends PaidAnswer {
   reused: boolean;
 }
@@ -39,21 +46,24 @@ export function paidCallKey(request: PaidRequest): Sha256 {
   return digestOf({ v: 1, kind: "call", provider, model, operation, payload, files: digests });
 }
 
+/** Calls that items of one runner are paying for now; `running` entries tell runners apart only. */
+const underWayByWorld = new WeakMap<RunnerWorld, Map<Sha256, Promise<void>>>();
+
+function callsUnderWay(world: RunnerWorld): Map<Sha256, Promise<void>> {
+  const known = underWayByWorld.get(world) ?? new Map<Sha256, Promise<void>>();
+  underWayByWorld.set(world, known);
+  return known;
+}
+
 export async function payOnce(
   world: RunnerWorld,
   keys: UserKeys,
-  request: PaidRequest,
-  estimateUsd: number,
+  { request, estimateUsd, call }: PaidCall,
   context: PaidCallContext,
 ): Promise<PaidResult> {
-  const provider = world.providers.paid.get(request.provider);
-  if (provider === undefined) {
-    throw new ClipscribeError("config", "no such provider is configured", {
-      details: { provider: request.provider },
-      hint: "set its API key, then run again: finished stages are kept",
-    });
-  }
-  const key = keys.cache(paidCallKey(request));
+  const digest = paidCallKey(request);
+  const key = keys.cache(digest);
+  const underWay = callsUnderWay(world);
   const deadline = world.clock.monotonicMs() + MAX_WAIT_MS;
   for (;;) {
     context.signal.throwIfAborted();
@@ -67,13 +77,21 @@ export async function payOnce(
       await world.clock.sleep(WAIT_POLL_MS, context.signal);
       continue;
     }
+    const sameCall = underWay.get(digest);
+    if (sameCall !== undefined) {
+      // Another item of this runner pays for it already: the next look finds its answer.
+      await sameCall;
+      continue;
+    }
     const release = reserve(context.spending, estimateUsd);
+    const { promise, resolve: ended } = Promise.withResolvers<void>();
+    underWay.set(digest, promise);
     try {
-      const entry = startEntry(world, paidCallKey(request), estimateUsd);
+      const entry = startEntry(world, digest, estimateUsd);
       const etag = world.defences.paidIntentFirst
         ? await putEntry(world, key, entry, found?.etag ?? null, context.signal)
         : undefined;
-      const answer = await provider.call(request, context.signal);
+      const answer = await call(context.signal);
       context.spending.spentUsd += answer.costUsd;
       return await finish(world, key, entry, etag, answer);
     } catch (error) {
@@ -82,6 +100,8 @@ export async function payOnce(
       throw error;
     } finally {
       release();
+      underWay.delete(digest);
+      ended();
     }
   }
 }

@@ -40,9 +40,11 @@ export async function preparePublish(
   }
   await Promise.all(kept);
   files.push(await keepChecksums(run, files));
-  const missing = [...finished.values()]
-    .filter(({ entry }) => entry === null)
-    .map(({ id, record }) => ({ stage: id, why: record.error?.message ?? record.why }));
+  const missing = [...finished.values()].flatMap(({ id, record, entry, lacks = [] }) =>
+    entry === null
+      ? [{ stage: id, why: record.error?.message ?? record.why }]
+      : lacks.map((why) => ({ stage: id, why })),
+  );
   const manifest: Manifest = {
     schema: 1,
     job_id: ticket.job_id,

@@ -84,7 +84,7 @@ interface StageWork {
   tries: number;
 }
 
-async function runOnce(work: StageWork): Promise<StageCacheEntry> {
+async function runOnce(work: StageWork): Promise<FreshEntry> {
   const { run, stage, key } = work;
   const { world } = run;
   using _slot = await run.pools(stage.pool).acquire(run.signal);
@@ -99,7 +99,7 @@ async function runOnce(work: StageWork): Promise<StageCacheEntry> {
   if (world.defences.sourceIdentity) await source?.verify();
   const sent = await sendInputs(run, work.bound, work.provenance);
   const scratchDir = run.files.scratchDir(stage.id);
-  const meter: StageMeter = { usage: {}, costUsd: 0, tools: {}, provider: null };
+  const meter: StageMeter = { usage: {}, costUsd: 0, tools: {}, provider: null, incomplete: [] };
   const made = await world.pool.run(
     {
       bundlePath: stage.bundlePath,
@@ -130,9 +130,12 @@ async function runOnce(work: StageWork): Promise<StageCacheEntry> {
     ended_at: world.clock.now().toISOString(),
     made_by: world.runner,
   };
-  await run.cache.add(entry, run.signal);
-  return { ...entry, checksum: key };
+  // Kept out of the cache, so that the next run makes it anew; its paid calls are kept one by one.
+  if (meter.incomplete.length === 0) await run.cache.add(entry, run.signal);
+  return { ...entry, checksum: key, lacks: meter.incomplete };
 }
+
+type FreshEntry = StageCacheEntry & { lacks: readonly string[] };
 
 async function keepAll(
   run: ItemRun,
@@ -207,7 +210,7 @@ function reuse(
 function finish(
   run: ItemRun,
   stage: CheckedStage,
-  entry: StageCacheEntry,
+  { lacks, ...entry }: FreshEntry,
   ingredients: Ingredients,
   why: string,
 ): FinishedStage {
@@ -220,7 +223,7 @@ function finish(
   };
   announce(run, stage, ran, (ended.getTime() - started.getTime()) / 1000);
   run.onStage(stage.id, ran, true);
-  return { id: stage.id, record: ran, entry, ingredients };
+  return { id: stage.id, record: ran, entry, ingredients, lacks };
 }
 
 function skip(run: ItemRun, stage: CheckedStage, missing: string): FinishedStage {

@@ -14,6 +14,7 @@ import type {
   ToolOptions,
 } from "../core/stage.ts";
 import type { StageHost } from "../ports/stage-pool.ts";
+import { hashFile } from "./stage-values.ts";
 
 /** A stage reads text as a whole; a larger file should be streamed by a tool. */
 const MAX_READ_BYTES = 64 * 1024 * 1024;
@@ -75,9 +76,17 @@ export function createStageContext(options: StageContextOptions): StageContext {
       );
     },
     progress: (fraction, note = "") => host.progress(Math.min(1, Math.max(0, fraction)), note),
-    transcribe: (request) => host.transcribe(request),
+    async transcribe(request) {
+      const { audio } = request;
+      return host.transcribe({
+        ...request,
+        audio: "sha256" in audio ? audio : await describeMade(audio),
+      });
+    },
     async chat<Answer>(request: ChatRequest<Answer>) {
       const answer = await host.chat({
+        instructions: request.instructions ?? null,
+        attempt: request.attempt ?? 1,
         prompt: request.prompt,
         jsonSchema: options.toJsonSchema(request.schema),
         maxAnswerTokens: request.maxAnswerTokens ?? null,
@@ -88,8 +97,15 @@ export function createStageContext(options: StageContextOptions): StageContext {
         cause: parsed.error,
       });
     },
+    incomplete: (why) => host.incomplete(why),
     paid: (request, estimateUsd) => host.paid(request, estimateUsd),
   };
+}
+
+/** A file of the stage's own, with the digest that makes equal sound the same call. */
+async function describeMade({ path }: OutputFile): Promise<InputFile> {
+  const { sha256, sizeBytes } = await hashFile(path);
+  return { path, sha256, sizeBytes, mediaType: "application/octet-stream", name: basename(path) };
 }
 
 /** Never reads more than the bound, whatever the file grows to meanwhile. */

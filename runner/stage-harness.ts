@@ -24,7 +24,7 @@ import type {
   TranscribeRequest,
 } from "../core/stage.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
-import type { MadeArtifact, SentInput, StageHost } from "../ports/stage-pool.ts";
+import type { HostChatCall, MadeArtifact, SentInput, StageHost } from "../ports/stage-pool.ts";
 import { createStageContext } from "./stage-context.ts";
 import { collectOutputs, hashFile, parseInputs, parseParams } from "./stage-values.ts";
 
@@ -39,7 +39,7 @@ export interface StageRunOptions {
   tools?: MediaTools;
   provider?: { provider: string; model: string };
   transcribe?: (request: TranscribeRequest) => Promise<TranscribeAnswer>;
-  chat?: (prompt: string) => Promise<unknown>;
+  chat?: (prompt: string, call: HostChatCall) => Promise<unknown>;
   paid?: (request: PaidRequest) => Promise<PaidAnswer>;
   signal?: AbortSignal;
 }
@@ -54,6 +54,8 @@ export interface StageRunResult {
   path(output: string): string;
   log: { level: string; message: string; details: Record<string, unknown> }[];
   progress: number[];
+  /** Reasons that the stage gave with `ctx.incomplete`. */
+  incomplete: string[];
 }
 
 interface TestLike {
@@ -74,9 +76,10 @@ export async function runStage<I extends Inputs, O extends Outputs, P extends z.
   }
   const log: StageRunResult["log"] = [];
   const progress: number[] = [];
+  const incomplete: string[] = [];
   const signal = options.signal ?? new AbortController().signal;
   const ctx = createStageContext({
-    host: testHost(options, scratchDir, readablePaths(sent), signal, log, progress),
+    host: testHost(options, scratchDir, readablePaths(sent), signal, { log, progress, incomplete }),
     signal,
     scratchDir,
     provider: options.provider ?? null,
@@ -103,6 +106,7 @@ export async function runStage<I extends Inputs, O extends Outputs, P extends z.
     json,
     log,
     progress,
+    incomplete,
     text: contentOf,
     path(output) {
       const content = artifacts[output]?.content;
@@ -148,8 +152,7 @@ function testHost(
   scratchDir: string,
   readable: string[],
   signal: AbortSignal,
-  log: StageRunResult["log"],
-  progress: number[],
+  heard: Pick<StageRunResult, "log" | "progress" | "incomplete">,
 ): StageHost {
   const refuse = (what: string) => (): Promise<never> =>
     Promise.reject(new ClipscribeError("config", `no ${what} is configured`));
@@ -168,9 +171,10 @@ function testHost(
       });
     },
     transcribe: options.transcribe ?? refuse("transcriber"),
-    chat: (call) => (options.chat ?? refuse("chat model"))(call.prompt),
+    chat: (call) => (options.chat ?? refuse("chat model"))(call.prompt, call),
     paid: options.paid ?? refuse("provider"),
-    progress: (fraction) => void progress.push(fraction),
-    log: (level, message, details) => void log.push({ level, message, details }),
+    progress: (fraction) => void heard.progress.push(fraction),
+    incomplete: (why) => void heard.incomplete.push(why),
+    log: (level, message, details) => void heard.log.push({ level, message, details }),
   };
 }

@@ -2,8 +2,11 @@
 import { ClipscribeError } from "../core/errors.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { Usage } from "../core/records.ts";
-import type { PaidRequest, TranscribeAnswer } from "../core/stage.ts";
+import { safeLine } from "../core/safe-text.ts";
+import type { PaidAnswer, PaidRequest, TranscribeAnswer } from "../core/stage.ts";
+import type { ChatAnswer } from "../ports/providers.ts";
 import type { SentInput, StageHost } from "../ports/stage-pool.ts";
+import { providerOf } from "./identify-stage.ts";
 import type { ItemRun } from "./item-run.ts";
 import { payOnce } from "./paid-calls.ts";
 
@@ -13,6 +16,8 @@ export interface StageMeter {
   costUsd: number;
   tools: Record<string, string>;
   provider: { provider: string; model: string } | null;
+  /** What the stage said its outputs lack. */
+  incomplete: string[];
 }
 
 export function createStageHost(
@@ -26,10 +31,14 @@ export function createStageHost(
   const readable = readablePaths(sent);
   const about = { job_id: run.ticket.job_id, item_id: run.ticket.item_id, run: run.ticket.run };
 
-  async function paid(request: PaidRequest, estimateUsd: number): ReturnType<StageHost["paid"]> {
+  async function pay(
+    request: PaidRequest,
+    estimateUsd: number,
+    call: (signal: AbortSignal) => Promise<PaidAnswer>,
+  ): Promise<PaidAnswer> {
     await run.checkControl();
     const context = { signal: run.signal, spending: run.spending, isAlive: run.isAlive };
-    const answer = await payOnce(world, run.keys, request, estimateUsd, context);
+    const answer = await payOnce(world, run.keys, { request, estimateUsd, call }, context);
     meter.provider = { provider: request.provider, model: request.model };
     if (!answer.reused) meter.costUsd += answer.costUsd;
     for (const [unit, amount] of Object.entries(answer.usage)) {
@@ -58,10 +67,14 @@ export function createStageHost(
         signal: run.signal,
       });
     },
-    paid,
+    paid(request, estimateUsd) {
+      const provider = world.providers.paid.get(request.provider);
+      if (provider === undefined) throw noProvider(`provider ${request.provider}`);
+      return pay(request, estimateUsd, (signal) => provider.call(request, signal));
+    },
     async transcribe(request) {
-      const { transcriber } = world.providers;
-      if (transcriber === null) throw noProvider("transcriber");
+      const transcriber = providerOf(world.providers, stage);
+      if (transcriber === null || !("transcribe" in transcriber)) throw noProvider("transcriber");
       const { provider, model } = transcriber;
       const { language, durationSeconds, audio } = request;
       const call = {
@@ -70,20 +83,39 @@ export function createStageHost(
         operation: "transcribe",
         payload: { language, durationSeconds },
       };
-      const estimate = transcriber.estimateUsd(request);
-      return (await paid({ ...call, files: { audio } }, estimate)).answer as TranscribeAnswer;
+      const { answer } = await pay(
+        { ...call, files: { audio } },
+        transcriber.estimateUsd(request),
+        (signal) => transcriber.transcribe(request, signal),
+      );
+      const { language: heard, segments } = answer as TranscribeAnswer;
+      return { language: heard, segments };
     },
     async chat(call) {
-      const { chat } = world.providers;
-      if (chat === null) throw noProvider("chat model");
+      const chat = providerOf(world.providers, stage);
+      if (chat === null || !("chat" in chat)) throw noProvider("chat model");
       const { provider, model } = chat;
       const request = { provider, model, operation: "chat", payload: call };
-      return (await paid(request, 0)).answer;
+      const { answer } = await pay(request, chat.estimateUsd(call), (signal) =>
+        chat.chat(call, signal),
+      );
+      return readChatAnswer(answer as ChatAnswer);
     },
+    incomplete: (why) => void meter.incomplete.push(safeLine(why)),
     progress: (fraction, note) =>
       world.listener({ ...about, type: "stage-progress", stage: stage.id, fraction, note }),
     log: (level, message, details) => run.log.add(stage.id, level, message, details),
   };
+}
+
+/** Some servers wrap their JSON in a Markdown fence. @throws `contract` */
+function readChatAnswer({ content, isWhole }: ChatAnswer): unknown {
+  if (!isWhole) throw new ClipscribeError("contract", "the model's answer ended at its limit");
+  try {
+    return JSON.parse(content.replace(/^\s*```(?:json)?\s*|\s*```\s*$/g, "")) as unknown;
+  } catch (cause) {
+    throw new ClipscribeError("contract", "the model's answer is no JSON", { cause });
+  }
 }
 
 function noProvider(what: string): ClipscribeError {

@@ -17,6 +17,7 @@ type Request =
 type FromStage =
   | { type: "request"; id: number; request: Request }
   | { type: "progress"; fraction: number; note: string }
+  | { type: "incomplete"; why: string }
   | {
       type: "log";
       level: "debug" | "info" | "warn";
@@ -62,6 +63,7 @@ export function hostOverPort(
     chat: (call) => ask({ method: "chat", call }),
     transcribe: (request) => ask({ method: "transcribe", request }),
     paid: (request, estimateUsd) => ask({ method: "paid", request, estimateUsd }),
+    incomplete: (why) => port.postMessage({ type: "incomplete", why } satisfies FromStage),
     progress: (fraction, note) =>
       port.postMessage({ type: "progress", fraction, note } satisfies FromStage),
     log: (level, message, details) =>
@@ -79,6 +81,7 @@ export function hostOverPort(
 export function serveStage(port: MessagePort, host: StageHost): (reason: unknown) => void {
   port.on("message", (message: FromStage) => {
     if (message.type === "progress") return host.progress(message.fraction, message.note);
+    if (message.type === "incomplete") return host.incomplete(message.why);
     if (message.type === "log") return host.log(message.level, message.message, message.details);
     const { id, request } = message;
     const onLine = (line: string): void =>

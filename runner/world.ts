@@ -26,8 +26,9 @@ export interface PaidProvider {
 }
 
 export interface Providers {
-  transcriber: Transcriber | null;
-  chat: ChatModel | null;
+  /** Configured ones, best first. */
+  transcribers: readonly Transcriber[];
+  chats: readonly ChatModel[];
   paid: ReadonlyMap<string, PaidProvider>;
 }
 

@@ -16,7 +16,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   bin: ["bin", "runner", "sync", "adapters", "ports", "core"],
 };
 /** Adapters that others build on: one kind of child, and where programs are. */
-const SHARED_ADAPTERS = ["sandbox", "ffmpeg"];
+const SHARED_ADAPTERS = ["sandbox", "ffmpeg", "provider-http"];
 const CORE_PACKAGES = ["zod", "yaml", "node:crypto"];
 /** Pure libraries that a stage may use; nothing with a file, a network or a clock. */
 const STAGE_PACKAGES = [

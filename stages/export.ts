@@ -68,6 +68,7 @@ export interface ExportInput {
 export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
   const { item, media, transcript, intelligence, provenance } = input;
   const { entities, relationships, topics, key_points, key_moments, summary } = intelligence;
+  const { topic_evidence = [], summary_evidence = [], sentiment = null } = intelligence;
   const ended = provenance.stages.map(({ ended_at }) => ended_at).toSorted();
   return {
     schema_version: CORE_SCHEMA_VERSION,
@@ -96,13 +97,15 @@ export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
       ),
     },
     transcript_segments: transcript.segments.map(
-      ({ id, text: words, start, end, speaker, words: timed }) => ({
+      ({ id, text: words, start, end, speaker, words: timed, confidence, flags }) => ({
         segment_id: id,
         text: words,
         start_time: start,
         end_time: end,
         speaker,
         ...(timed !== undefined && { words: timed }),
+        ...(confidence !== undefined && { confidence }),
+        ...(flags !== undefined && { flags }),
       }),
     ),
     entities,
@@ -111,6 +114,9 @@ export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
     key_points,
     key_moments,
     summary,
+    topic_evidence,
+    summary_evidence,
+    sentiment,
   };
 }
 

@@ -1,308 +1,57 @@
 /**
- * Finds the people, sums and claims in a transcript, offline, by documented rules: nothing is sent
- * anywhere and nothing costs money. Every mention carries the sentence it stands in, verified
- * against the transcript; what the rules can't do (a summary) is null, not made up.
+ * Finds the people, sums and claims in a transcript: by a chat model where one is configured, else
+ * offline by documented rules. Either way, code looks every quote up; no model says what is true.
  */
 import { z } from "zod";
 
 import { ClipscribeError } from "../core/errors.ts";
-import { indexQuotes } from "../core/ground-quote.ts";
-import type { QuoteIndex } from "../core/ground-quote.ts";
 import { Intelligence } from "../core/intelligence.ts";
-import type { Entity, Evidence, KeyMoment, Relationship } from "../core/intelligence.ts";
+import { chatCost, findModel } from "../core/models.ts";
 import { defineStage, json } from "../core/stage.ts";
 import { Transcript } from "../core/transcript.ts";
-import type { Segment } from "../core/transcript.ts";
-import { canonicalNames } from "./offline-rules/merge-names.ts";
-import { findMentions, splitSentences } from "./offline-rules/mention-rules.ts";
-import type { EntityType, Mention } from "./offline-rules/mention-rules.ts";
-import { judgeSentence } from "./offline-rules/moment-rules.ts";
-import { findRelation } from "./offline-rules/relation-rules.ts";
+import { findByModel } from "./findings/find-by-model.ts";
+import { OFFLINE_MODEL, findOffline } from "./offline-rules/find-offline.ts";
 
-export const OFFLINE_MODEL = "offline/rules";
-const SOURCE = "offline-rules";
-/** Tenths of the duration: where in the video something is spoken of. */
-const PARTS = 10;
-/** Mentions of one entity beyond this add nothing to a report. */
-const MAX_EVIDENCE = 200;
-/** Key moments closer than this are one. */
-const MOMENT_GAP_S = 5;
-const MAX_TOPICS = 12;
-const MAX_KEY_POINTS = 6;
-/** How often the runner hears of progress: segments. */
-const PROGRESS_EVERY = 50;
+/** An hour of speech: 9,000 words, 14,000 tokens with the ids; findings are two fifths of that. */
+const TOKENS_PER_SECOND = 4;
 
 export default defineStage({
   input: { transcript: json(Transcript) },
   output: { intelligence: json(Intelligence) },
   params: z.strictObject({
-    model: z.string().default(OFFLINE_MODEL),
-    /** Entities below this confidence are left out. */
+    /** `auto`: a configured chat model, else `offline/rules`; or `provider/model`. */
+    model: z.string().default("auto"),
+    /** Offline: entities below this confidence are left out. */
     min_confidence: z.number().min(0).max(1).default(0.6),
     max_key_moments: z.int().min(0).max(100).default(12),
+    /** Characters of transcript a request. */
+    chunk_chars: z.int().min(1_000).max(400_000).default(24_000),
+    /** Requests at once. */
+    at_once: z.int().min(1).max(16).default(4),
   }),
-  needs: { pool: "llm" },
-  estimate: ({ mediaSeconds }) => ({ seconds: 1 + mediaSeconds / 3600, costUsd: 0 }),
+  needs: { provider: "chat", providerParam: "model", pool: "llm" },
+  estimate({ mediaSeconds, params }) {
+    const [provider = "", model = ""] = params.model.split("/", 2);
+    const spec = findModel("chat", provider, model);
+    if (spec === undefined) return { seconds: 1 + mediaSeconds / 3600, costUsd: 0 };
+    const promptTokens = mediaSeconds * TOKENS_PER_SECOND;
+    const usage = { promptTokens, cachedTokens: 0, outputTokens: promptTokens * 0.4 };
+    return { seconds: 10 + mediaSeconds / 60, costUsd: chatCost(spec, usage) };
+  },
 
-  run({ input, params, ctx }) {
-    if (params.model !== OFFLINE_MODEL) {
-      throw new ClipscribeError("config", "this version extracts offline only", {
-        details: { model: params.model },
-        hint: `set \`model: ${OFFLINE_MODEL}\` in pipeline.yaml; chat models are not in this version yet`,
+  async run({ input, params, ctx }) {
+    const { transcript } = input;
+    const { model, chunk_chars: chunkChars, at_once: atOnce } = params;
+    if (model === OFFLINE_MODEL || (model === "auto" && ctx.provider === null)) {
+      return { intelligence: findOffline(transcript, params, ctx) };
+    }
+    if (ctx.provider === null) {
+      throw new ClipscribeError("config", "the chat model is not configured", {
+        details: { model },
+        hint: `set its provider's key, or \`model: ${OFFLINE_MODEL}\` in pipeline.yaml, then run again`,
       });
     }
-    const { transcript } = input;
-    const found = readSegments(transcript, (fraction) => ctx.progress(fraction, "reading"));
-    return { intelligence: assemble(transcript, found, params) };
+    const options = { chunkChars, atOnce };
+    return { intelligence: await findByModel(transcript, ctx.provider, options, ctx) };
   },
 });
-
-interface Sentence {
-  segment: Segment;
-  text: string;
-  start: number;
-  mentions: Mention[];
-}
-
-function readSegments(transcript: Transcript, report: (fraction: number) => void): Sentence[] {
-  const { segments } = transcript;
-  const speakers = [...new Set(segments.flatMap(({ speaker }) => speaker ?? []))];
-  const known = speakers.filter((name) => /\s/.test(name) && /^\p{Lu}/u.test(name));
-  return segments.flatMap((segment, index) => {
-    if (index % PROGRESS_EVERY === 0) report(index / segments.length);
-    const mentions = findMentions(segment.text, known);
-    return splitSentences(segment.text).map(({ text, start, end }) => ({
-      segment,
-      text,
-      start,
-      mentions: mentions.filter((mention) => mention.start >= start && mention.start < end),
-    }));
-  });
-}
-
-function assemble(
-  transcript: Transcript,
-  sentences: readonly Sentence[],
-  params: { min_confidence: number; max_key_moments: number },
-): Intelligence {
-  const quotes = indexQuotes(transcript.segments);
-  const names = nameEntities(transcript, sentences, params.min_confidence);
-  const entities = collectEntities(transcript, sentences, names, quotes);
-  const moments = findMoments(sentences, quotes, params.max_key_moments);
-  return {
-    schema: 1,
-    provider: SOURCE,
-    model: null,
-    entities,
-    relationships: findRelationships(sentences, names, quotes),
-    topics: findTopics(entities),
-    key_points: keyPoints(moments),
-    key_moments: moments,
-    summary: null,
-  };
-}
-
-/** Returns the canonical name of a mention, or undefined where it is too uncertain. */
-type Names = (mention: Mention) => string | undefined;
-
-function nameEntities(
-  transcript: Transcript,
-  sentences: readonly Sentence[],
-  minConfidence: number,
-): Names {
-  const byType = new Map<EntityType, Set<string>>();
-  const namesOf = (type: EntityType): Set<string> => {
-    const names = byType.get(type) ?? new Set<string>();
-    byType.set(type, names);
-    return names;
-  };
-  for (const { segment, mentions } of sentences) {
-    if (segment.speaker !== null) namesOf("PERSON").add(segment.speaker);
-    for (const { type, text } of mentions) namesOf(type).add(text);
-  }
-  const canonical = new Map(
-    [...byType].map(([type, names]) => [type, canonicalNames(type, names)] as const),
-  );
-  return ({ type, text, confidence }) =>
-    confidence >= minConfidence ? (canonical.get(type)?.get(text) ?? text) : undefined;
-}
-
-function collectEntities(
-  transcript: Transcript,
-  sentences: readonly Sentence[],
-  nameOf: Names,
-  quotes: QuoteIndex,
-): Entity[] {
-  const entities = new Map<
-    string,
-    {
-      type: EntityType;
-      name: string;
-      texts: Set<string>;
-      confidence: number;
-      evidence: Evidence[];
-      count: number;
-    }
-  >();
-  for (const sentence of sentences) {
-    for (const mention of sentence.mentions) {
-      const name = nameOf(mention);
-      if (name === undefined) continue;
-      const key = `${mention.type}:${name.toLowerCase()}`;
-      const entity = entities.get(key) ?? {
-        type: mention.type,
-        name,
-        texts: new Set<string>(),
-        confidence: 0,
-        evidence: [],
-        count: 0,
-      };
-      entities.set(key, entity);
-      entity.count++;
-      entity.texts.add(mention.text);
-      entity.confidence = Math.max(entity.confidence, mention.confidence);
-      if (entity.evidence.length < MAX_EVIDENCE) {
-        entity.evidence.push(evidenceOf(sentence, mention.confidence, quotes));
-      }
-    }
-  }
-  return [...entities.values()]
-    .map((entity) => ({
-      name: entity.name,
-      type: entity.type,
-      confidence: entity.confidence,
-      mention_count: entity.count,
-      aliases: [...entity.texts].filter((text) => text !== entity.name).toSorted(),
-      canonical_form: entity.name,
-      evidence: entity.evidence,
-      extraction_sources: [SOURCE],
-      temporal_distribution: distribute(entity.evidence, transcript.duration),
-    }))
-    .toSorted((a, b) => b.mention_count - a.mention_count || (a.name < b.name ? -1 : 1));
-}
-
-function evidenceOf(sentence: Sentence, confidence: number, quotes: QuoteIndex): Evidence {
-  const grounded = quotes.ground(sentence.text, [sentence.segment.id]);
-  return { ...grounded, timestamp: grounded.start, source: SOURCE, confidence };
-}
-
-function distribute(
-  evidence: readonly Evidence[],
-  duration: number,
-): Entity["temporal_distribution"] {
-  if (duration <= 0) return [];
-  const part = duration / PARTS;
-  const counts = new Map<number, number>();
-  for (const { start } of evidence) {
-    const index = Math.min(PARTS - 1, Math.floor(start / part));
-    counts.set(index, (counts.get(index) ?? 0) + 1);
-  }
-  return [...counts]
-    .toSorted(([a], [b]) => a - b)
-    .map(([index, mentions]) => ({ start: index * part, end: (index + 1) * part, mentions }));
-}
-
-function findRelationships(
-  sentences: readonly Sentence[],
-  nameOf: Names,
-  quotes: QuoteIndex,
-): Relationship[] {
-  const found = new Map<string, Relationship & { objectType: EntityType }>();
-  for (const sentence of sentences) {
-    for (const [at, first] of sentence.mentions.entries()) {
-      for (const second of sentence.mentions.slice(at + 1, at + 4)) {
-        const between = sentence.segment.text.slice(first.end, second.start);
-        const relation = findRelation(between, first.type, second.type);
-        const subject = nameOf(first);
-        const object = nameOf(second);
-        if (relation === undefined || subject === undefined || object === undefined) continue;
-        if (subject === object) continue;
-        const key = JSON.stringify([subject, relation.predicate, object]);
-        const evidence = evidenceOf(sentence, relation.confidence, quotes);
-        const known = found.get(key);
-        if (known !== undefined) {
-          known.evidence.push(evidence);
-          continue;
-        }
-        found.set(key, {
-          id: `r${String(found.size + 1).padStart(4, "0")}`,
-          subject,
-          predicate: relation.predicate,
-          object,
-          objectType: second.type,
-          confidence: relation.confidence,
-          evidence: [evidence],
-          extraction_source: SOURCE,
-          contradictions: [],
-        });
-        break;
-      }
-    }
-  }
-  return markContradictions([...found.values()]);
-}
-
-/** The same said with another number, or said and denied. */
-function markContradictions(
-  relationships: (Relationship & { objectType: EntityType })[],
-): Relationship[] {
-  const numeric: readonly EntityType[] = ["MONEY", "PERCENT", "CARDINAL", "DATE"];
-  return relationships.map(({ objectType, ...relationship }) => ({
-    ...relationship,
-    contradictions: relationships
-      .filter((other) => {
-        if (other.id === relationship.id || other.subject !== relationship.subject) return false;
-        const otherNumber =
-          other.predicate === relationship.predicate &&
-          other.objectType === objectType &&
-          numeric.includes(objectType) &&
-          other.object !== relationship.object;
-        const denied =
-          other.object === relationship.object &&
-          (other.predicate === `did not: ${relationship.predicate}` ||
-            relationship.predicate === `did not: ${other.predicate}`);
-        return otherNumber || denied;
-      })
-      .map(({ id }) => id),
-  }));
-}
-
-function findMoments(sentences: readonly Sentence[], quotes: QuoteIndex, max: number): KeyMoment[] {
-  const judged = sentences.flatMap((sentence) => {
-    const moment = judgeSentence(sentence.text);
-    return moment === undefined ? [] : [{ sentence, moment }];
-  });
-  const ranked = judged.toSorted(
-    (a, b) =>
-      b.moment.score - a.moment.score || a.sentence.segment.start - b.sentence.segment.start,
-  );
-  const chosen: typeof judged = [];
-  for (const candidate of ranked) {
-    if (chosen.length >= max) break;
-    const { start } = candidate.sentence.segment;
-    const isApart = chosen.every(
-      ({ sentence }) => Math.abs(sentence.segment.start - start) >= MOMENT_GAP_S,
-    );
-    if (isApart) chosen.push(candidate);
-  }
-  return chosen
-    .toSorted((a, b) => a.sentence.segment.start - b.sentence.segment.start)
-    .map(({ sentence, moment }) => {
-      const grounded = quotes.ground(sentence.text, [sentence.segment.id]);
-      const { description, significance } = moment;
-      return { ...grounded, timestamp: grounded.start, description, significance };
-    });
-}
-
-function findTopics(entities: readonly Entity[]): string[] {
-  const kinds: readonly EntityType[] = ["ORG", "FAC", "GPE", "LOC", "EVENT", "LAW", "PRODUCT"];
-  return entities
-    .filter(({ type }) => kinds.includes(type))
-    .slice(0, MAX_TOPICS)
-    .map(({ name }) => name);
-}
-
-function keyPoints(moments: readonly KeyMoment[]): string[] {
-  const telling = moments.filter(({ significance }) => significance !== "promise");
-  return telling.slice(0, MAX_KEY_POINTS).map(({ quote }) => quote);
-}

@@ -9,11 +9,17 @@ import { Captions } from "../core/captions.ts";
 import type { CaptionTrack } from "../core/captions.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { MediaInfo } from "../core/media-info.ts";
+import { findModel, transcriptionCost } from "../core/models.ts";
 import { safeText } from "../core/safe-text.ts";
 import { defineStage, file, json } from "../core/stage.ts";
-import type { InputFile, StageContext, TranscribeAnswer } from "../core/stage.ts";
+import type { InputFile, OutputFile, StageContext } from "../core/stage.ts";
 import { Transcript, segmentId } from "../core/transcript.ts";
 import { segmentCues } from "./captions-text/segment-cues.ts";
+import { flagSegments } from "./speech/flag-segments.ts";
+import { mergeParts } from "./speech/merge-parts.ts";
+import type { Part, SpokenSegment } from "./speech/merge-parts.ts";
+import { parseSilences, planParts } from "./speech/plan-parts.ts";
+import type { Span } from "./speech/plan-parts.ts";
 
 /** Models round up; a second more is no other file. */
 const SLACK_S = 1;
@@ -26,19 +32,32 @@ export default defineStage({
   },
   output: { transcript: json(Transcript) },
   params: z.strictObject({
-    /** `auto`: captions where there are any, else the transcriber. */
-    provider: z.enum(["auto", "captions", "transcriber"]).default("auto"),
+    /** `auto`: captions, else a transcriber; `captions`, `transcriber`, or `provider/model`. */
+    provider: z.string().default("auto"),
     /** BCP 47, as a hint to the transcriber; null lets it find out. */
     language: z.string().min(2).max(20).nullable().default(null),
+    /** Longer sound is cut: what a failure can make you wait for again. */
+    chunk_minutes: z.number().min(0.5).max(180).default(20),
+    /** Requests at once. */
+    at_once: z.int().min(1).max(16).default(4),
   }),
-  needs: { provider: "transcriber", pool: "asr" },
-  estimate: ({ mediaSeconds, params }) =>
-    params.provider === "transcriber"
-      ? { seconds: mediaSeconds / 20, costUsd: (mediaSeconds / 60) * 0.003 }
-      : { seconds: 1, costUsd: 0 },
+  needs: {
+    provider: "transcriber",
+    providerParam: "provider",
+    tools: ["ffmpeg"],
+    pool: "asr",
+  },
+  estimate({ mediaSeconds, params }) {
+    const [provider = "", model = ""] = params.provider.split("/", 2);
+    const spec = findModel("transcriber", provider, model);
+    return spec === undefined
+      ? { seconds: 1, costUsd: 0 }
+      : { seconds: mediaSeconds / 20, costUsd: transcriptionCost(spec, mediaSeconds) };
+  },
 
   async run({ input, params, ctx }) {
-    const track = params.provider === "transcriber" ? undefined : input.captions?.tracks[0];
+    const mayBeCaptions = params.provider === "auto" || params.provider === "captions";
+    const track = mayBeCaptions ? input.captions?.tracks[0] : undefined;
     if (track !== undefined) return { transcript: fromCaptions(track, input.media.duration) };
     if (input.audio === undefined) {
       throw new ClipscribeError("missing", "the file has no sound and no captions", {
@@ -52,7 +71,7 @@ export default defineStage({
     }
     if (ctx.provider === null) throw noTranscriber();
     const { audio, media } = input;
-    return { transcript: await bySpeech(audio, media.duration, params.language, ctx) };
+    return { transcript: await bySpeech(audio, media.duration, params, ctx) };
   },
 });
 
@@ -61,7 +80,7 @@ function noTranscriber(): ClipscribeError {
     "config",
     "the file has no captions and no transcriber is configured",
     {
-      hint: "put a .vtt or .srt of the same name beside it and run again; transcribers (MISTRAL_API_KEY, XAI_API_KEY, OPENAI_COMPATIBLE_ASR_URL) are not in this version yet",
+      hint: "set MISTRAL_API_KEY or OPENAI_COMPATIBLE_ASR_URL, or put a .vtt or .srt of the same name beside it, and run again",
     },
   );
 }
@@ -78,37 +97,107 @@ function fromCaptions(track: CaptionTrack, duration: number): Transcript {
   };
 }
 
+/** Cuts what is too long for one request, asks for the parts together, and joins the answers. */
 async function bySpeech(
   audio: InputFile,
   durationSeconds: number,
-  language: string | null,
+  params: { language: string | null; chunk_minutes: number; at_once: number },
   ctx: StageContext,
 ): Promise<Transcript> {
-  const answer = await ctx.transcribe({ audio, language, durationSeconds });
-  const segments = numberSegments(answer.segments, durationSeconds);
+  const { provider = "unknown", model = null } = ctx.provider ?? {};
+  const spec = findModel("transcriber", provider, model ?? "");
+  const longest = Math.min(params.chunk_minutes * 60, spec?.maxSeconds ?? Infinity);
+  const silences = await findSilences(audio, durationSeconds, ctx);
+  const spans = planParts(durationSeconds, silences, longest);
+  const { language, parts } = await askForParts(audio, spans, params, ctx);
+  const spoken = mergeParts(parts);
+  const heard = parts.flatMap(({ segments }) => segments).length;
+  const segments = flagSegments(numberSegments(spoken, durationSeconds), silences);
   if (segments.length === 0) {
     throw new ClipscribeError("missing", "the transcriber heard no words", {
       hint: "listen to the file; if somebody speaks, put a .vtt or .srt of the same name beside it",
     });
   }
-  if (segments.length < answer.segments.length) {
-    ctx.log.warn("parts of the transcriber's answer were empty or out of the file's time", {
-      left_out: answer.segments.length - segments.length,
-    });
-  }
+  const flagged = segments.filter(({ flags }) => flags !== undefined).length;
+  ctx.log.info("transcribed", { parts: parts.length, heard, segments: segments.length, flagged });
+  return { schema: 1, language, duration: durationSeconds, provider, model, segments };
+}
+
+/** What is quieter than this for half a second is no speech. */
+const SILENCE_FILTER = "silencedetect=noise=-38dB:d=0.5";
+
+async function findSilences(
+  audio: InputFile,
+  durationSeconds: number,
+  ctx: StageContext,
+): Promise<Span[]> {
+  const out = ["-f", "null", "-"];
+  const args = ["-hide_banner", "-nostats", "-i", audio.path, "-af", SILENCE_FILTER, ...out];
+  const { stderr } = await ctx.tool("ffmpeg", args);
+  return parseSilences(stderr, durationSeconds);
+}
+
+async function askForParts(
+  audio: InputFile,
+  spans: readonly Span[],
+  params: { language: string | null; at_once: number },
+  ctx: StageContext,
+): Promise<{ language: string | null; parts: Part[] }> {
+  const parts: Part[] = [];
+  const languages: (string | null)[] = [];
+  const queue = spans.entries();
+  let done = 0;
+  const worker = async (): Promise<void> => {
+    for (const [index, span] of queue) {
+      const part = spans.length === 1 ? audio : await cutPart(audio, span, index, ctx);
+      const durationSeconds = span.end - span.start;
+      const { language } = params;
+      const answer = await ctx.transcribe({ audio: part, language, durationSeconds });
+      languages[index] = answer.language;
+      parts[index] = { ...span, segments: answer.segments.map((each) => shift(each, span.start)) };
+      ctx.progress(++done / spans.length, `${done} of ${spans.length} parts transcribed`);
+    }
+  };
+  // Parts under way are paid for: let them end and be kept before the first error is told.
+  const ended = await Promise.allSettled(Array.from({ length: params.at_once }, worker));
+  for (const end of ended) if (end.status === "rejected") throw end.reason;
+  return { language: languages.find((each) => each !== null) ?? params.language, parts };
+}
+
+/** Bit-exact: the same part made again is the same call, which is paid for already. */
+async function cutPart(
+  audio: InputFile,
+  { start, end }: Span,
+  index: number,
+  ctx: StageContext,
+): Promise<OutputFile> {
+  const part = await ctx.outputFile(`part-${index + 1}.ogg`);
+  const span = ["-ss", start.toFixed(3), "-t", (end - start).toFixed(3)];
+  const exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"];
+  const copy = ["-map", "0:a:0", "-c:a", "copy", ...exact, "-f", "ogg", part.path];
+  await ctx.tool("ffmpeg", ["-v", "error", ...span, "-i", audio.path, ...copy]);
+  return part;
+}
+
+function shift(segment: SpokenSegment, seconds: number): SpokenSegment {
+  const { words } = segment;
   return {
-    schema: 1,
-    language: answer.language,
-    duration: durationSeconds,
-    provider: ctx.provider?.provider ?? "unknown",
-    model: ctx.provider?.model ?? null,
-    segments,
+    ...segment,
+    start: segment.start + seconds,
+    end: segment.end + seconds,
+    ...(words !== undefined && {
+      words: words.map((word) => ({
+        ...word,
+        start: word.start + seconds,
+        end: word.end + seconds,
+      })),
+    }),
   };
 }
 
 /** Pure, and exported for its own tests: orders, cleans and numbers what the model returned. */
 export function numberSegments(
-  segments: TranscribeAnswer["segments"],
+  segments: readonly SpokenSegment[],
   durationSeconds: number,
 ): Transcript["segments"] {
   return segments
@@ -116,12 +205,13 @@ export function numberSegments(
     .filter(({ text, start, end }) => text !== "" && start >= 0 && end >= start)
     .filter(({ start }) => start < durationSeconds + SLACK_S)
     .toSorted((a, b) => a.start - b.start)
-    .map(({ start, end, text, speaker, words }, index) => ({
+    .map(({ start, end, text, speaker, words, confidence }, index) => ({
       id: segmentId(index),
       start,
       end,
       text,
       speaker,
       ...(words !== undefined && { words }),
+      ...(confidence !== undefined && { confidence }),
     }));
 }

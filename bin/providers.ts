@@ -1,0 +1,62 @@
+/** Which paid models are configured, best first, and why: the order that `auto` follows. */
+import { openMistralTranscriber } from "../adapters/mistral/mistral-transcriber.ts";
+import { openCompatibleChat } from "../adapters/openai-compatible/chat.ts";
+import { openCompatibleTranscriber } from "../adapters/openai-compatible/transcriber.ts";
+import { MODELS } from "../core/model-data.ts";
+import type { ChatSpec, TranscriberSpec } from "../core/models.ts";
+import type { ChatModel, Transcriber } from "../ports/providers.ts";
+import type { Providers } from "../runner/world.ts";
+import type { Settings } from "./settings.ts";
+
+/** Your own server first: what you set up yourself is what you want used, and it costs nothing. */
+export function openProviders({ all }: Settings): Providers {
+  const value = (name: string): string | null => all.get(name)?.value ?? null;
+  const transcribers: Transcriber[] = [];
+  const chats: ChatModel[] = [];
+
+  const asrUrl = value("OPENAI_COMPATIBLE_ASR_URL");
+  const chatUrl = value("OPENAI_COMPATIBLE_CHAT_URL");
+  const mistralKey = value("MISTRAL_API_KEY");
+  const xaiKey = value("XAI_API_KEY");
+  for (const spec of MODELS) {
+    if (spec.state === "retired") continue;
+    if (spec.provider === "openai-compatible") {
+      if (spec.kind === "transcriber" && asrUrl !== null) {
+        transcribers.unshift(
+          openCompatibleTranscriber({
+            spec,
+            baseUrl: asrUrl,
+            key: value("OPENAI_COMPATIBLE_ASR_KEY"),
+            model: value("OPENAI_COMPATIBLE_ASR_MODEL") ?? "whisper-1",
+          }),
+        );
+      }
+      if (spec.kind === "chat" && chatUrl !== null) {
+        chats.unshift(
+          openCompatibleChat({
+            spec,
+            baseUrl: chatUrl,
+            key: value("OPENAI_COMPATIBLE_CHAT_KEY"),
+            model: value("OPENAI_COMPATIBLE_CHAT_MODEL") ?? "default",
+          }),
+        );
+      }
+    } else if (spec.provider === "mistral" && isTranscriber(spec) && mistralKey !== null) {
+      const baseUrl = value("MISTRAL_BASE_URL") ?? "";
+      transcribers.push(openMistralTranscriber({ spec, key: mistralKey, baseUrl }));
+    } else if (spec.provider === "xai" && isChat(spec) && xaiKey !== null) {
+      const { model } = spec;
+      const baseUrl = value("XAI_BASE_URL") ?? "";
+      chats.push(openCompatibleChat({ spec, model, key: xaiKey, baseUrl }));
+    }
+  }
+  return { transcribers, chats, paid: new Map() };
+}
+
+function isTranscriber(spec: { kind: string }): spec is TranscriberSpec {
+  return spec.kind === "transcriber";
+}
+
+function isChat(spec: { kind: string }): spec is ChatSpec {
+  return spec.kind === "chat";
+}

@@ -1,0 +1,80 @@
+/**
+ * Asks a chat model chunk by chunk. A chunk that brings nothing usable after a few attempts is
+ * named as missing, never passed over as "nothing was said there".
+ */
+import { ClipscribeError } from "../../core/errors.ts";
+import type { Intelligence } from "../../core/intelligence.ts";
+import type { StageContext } from "../../core/stage.ts";
+import type { Segment, Transcript } from "../../core/transcript.ts";
+import { formatClock } from "../formats/timecode.ts";
+import { INSTRUCTIONS, ModelFindings, chunkSegments, promptOf } from "./ask-model.ts";
+import { assembleFindings } from "./assemble-findings.ts";
+
+const ATTEMPTS = 2;
+/** Findings of 24,000 characters are far shorter. */
+const MAX_ANSWER_TOKENS = 16_000;
+
+export async function findByModel(
+  transcript: Transcript,
+  by: { provider: string; model: string },
+  options: { chunkChars: number; atOnce: number },
+  ctx: StageContext,
+): Promise<Intelligence> {
+  const chunks = chunkSegments(transcript.segments, options.chunkChars);
+  const answers: (ModelFindings | ClipscribeError)[] = [];
+  const queue = chunks.entries();
+  let done = 0;
+  const worker = async (): Promise<void> => {
+    for (const [index, chunk] of queue) {
+      answers[index] = await askChunk(chunk, ctx);
+      ctx.progress(++done / chunks.length, `${done} of ${chunks.length} parts read`);
+    }
+  };
+  const ended = await Promise.allSettled(Array.from({ length: options.atOnce }, worker));
+  for (const end of ended) if (end.status === "rejected") throw end.reason;
+
+  const good = answers.filter((answer): answer is ModelFindings => !isError(answer));
+  const [firstError] = answers.filter(isError);
+  if (good.length === 0 && firstError !== undefined) throw firstError;
+  for (const [index, answer] of answers.entries()) {
+    const chunk = chunks[index] ?? [];
+    if (isError(answer)) ctx.incomplete(`no findings for ${spanOf(chunk)}: ${answer.message}`);
+  }
+  const { intelligence, dropped } = assembleFindings(transcript, good, by);
+  if (Object.keys(dropped).length > 0) {
+    ctx.log.warn("some of what the model named is not supported and was left out", dropped);
+  }
+  return intelligence;
+}
+
+/** @throws what a person has to settle; returns what concerns this chunk alone. */
+async function askChunk(
+  chunk: readonly Segment[],
+  ctx: StageContext,
+): Promise<ModelFindings | ClipscribeError> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ctx.chat({
+        instructions: INSTRUCTIONS,
+        prompt: promptOf(chunk),
+        schema: ModelFindings,
+        maxAnswerTokens: MAX_ANSWER_TOKENS,
+        attempt,
+      });
+    } catch (thrown) {
+      const error = thrown as ClipscribeError;
+      ctx.signal.throwIfAborted();
+      if (error.kind !== "contract" && error.kind !== "transient") throw error;
+      if (attempt >= ATTEMPTS) return error;
+      ctx.log.warn("a part will be asked again", { attempt, error: error.message });
+    }
+  }
+}
+
+function isError(answer: ModelFindings | ClipscribeError): answer is ClipscribeError {
+  return answer instanceof Error;
+}
+
+function spanOf(chunk: readonly Segment[]): string {
+  return `${formatClock(chunk[0]?.start ?? 0)}–${formatClock(chunk.at(-1)?.end ?? 0)}`;
+}
