@@ -83,6 +83,12 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
       const { validate } = await import("./validate.ts");
       setCode(await validate(file, { json: flags.json ?? false }, io));
     });
+  command("models", "what each model can do and costs, and which ones are used here")
+    .option("--json", "one JSON object")
+    .action(async (flags: RunFlags) => {
+      const { models } = await import("./models.ts");
+      setCode(await models({ json: flags.json ?? false }, io));
+    });
   command("doctor", "list the tools, their versions, and what is missing for what")
     .option("--json", "one JSON object")
     .action(async (flags: RunFlags) => {

@@ -2,7 +2,7 @@
  * Asks a chat model chunk by chunk. A chunk that brings nothing usable after a few attempts is
  * named as missing, never passed over as "nothing was said there".
  */
-import { ClipscribeError } from "../../core/errors.ts";
+import type { ClipscribeError } from "../../core/errors.ts";
 import type { Intelligence } from "../../core/intelligence.ts";
 import type { StageContext } from "../../core/stage.ts";
 import type { Segment, Transcript } from "../../core/transcript.ts";

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { TestContext } from "node:test";
+
+import { refuseLikeMistral, startProviderServer } from "../stand-ins/provider-server.ts";
+import type { Received, Reply } from "../stand-ins/provider-server.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const KEY = "stand-in-key";
+const TEXT = ["Elena", "Vasquez", "closed", "the", "bridge."];
+
+/** Mistral's and xAI's wire on one port; answers from what it is sent. */
+function answer(request: Received): Reply {
+  if (request.path === "/v1/audio/transcriptions") {
+    const segments = TEXT.map((text, at) => ({
+      text,
+      start: at,
+      end: at + 0.5,
+      score: -0.1,
+      speaker_id: "s1",
+    }));
+    return (
+      refuseLikeMistral(request, KEY) ?? {
+        body: {
+          model: "m",
+          text: TEXT.join(" "),
+          language: "en",
+          segments,
+          usage: { prompt_audio_seconds: 60 },
+        },
+      }
+    );
+  }
+  const { messages } = request.json as { messages: { role: string; content: string }[] };
+  const [, id = ""] = /^\[(s\d+) /.exec(messages.at(-1)?.content ?? "") ?? [];
+  const evidence = [{ segment_id: id, quote: "Elena Vasquez closed the bridge" }];
+  const found = {
+    entities: [
+      { name: "Elena Vasquez", type: "PERSON", aliases: [], evidence },
+      {
+        name: "Atlantis",
+        type: "GPE",
+        aliases: [],
+        evidence: [{ segment_id: id, quote: "sold Atlantis" }],
+      },
+    ],
+    summary: { text: "A bridge was closed.", evidence },
+  };
+  return {
+    body: {
+      choices: [{ message: { content: JSON.stringify(found) }, finish_reason: "stop" }],
+      usage: { prompt_tokens: 1000, completion_tokens: 200 },
+    },
+  };
+}
+
+async function world(t: TestContext, reply: (request: Received, index: number) => Reply = answer) {
+  const dir = mkdtempSync(join(tmpdir(), "clipscribe-paid-"));
+  const server = await startProviderServer(reply);
+  t.after(async () => {
+    await server[Symbol.asyncDispose]();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const talk = join(dir, "talk.m4a");
+  const tone = ["-f", "lavfi", "-i", "sine=frequency=300:duration=6"];
+  execFileSync("ffmpeg", ["-v", "error", ...tone, "-c:a", "aac", talk]);
+  const run = async (paths: string[], key = KEY) => {
+    const child = spawn(
+      process.execPath,
+      [join(ROOT, "bin", "clipscribe.ts"), "run", "--json", ...paths],
+      {
+        cwd: ROOT,
+        env: {
+          PATH: process.env["PATH"],
+          HOME: dir,
+          CLIPSCRIBE_HOME: join(dir, "home"),
+          MISTRAL_API_KEY: key,
+          MISTRAL_BASE_URL: server.url,
+          XAI_API_KEY: "x",
+          XAI_BASE_URL: server.url,
+        },
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    const last = JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as {
+      items: { path: string; cost_usd: number; status: string; error: { kind: string } | null }[];
+    };
+    return { code, stdout, stderr, items: last.items };
+  };
+  return { dir, server, talk, run };
+}
+
+describe("a run that pays", () => {
+  test("talks to both providers, verifies what they say, and costs what they charge", async (t) => {
+    const { server, talk, run } = await world(t);
+    const { code, items, stdout, stderr } = await run([talk]);
+
+    assert.equal(code, 0, stderr + stdout);
+    // One minute at $0.003, 1,000 tokens in at $1.25/M, 200 out at $2.50/M.
+    assert.equal(items[0]?.cost_usd.toFixed(6), "0.004750");
+    assert.equal(server.received.length, 2);
+    const core = JSON.parse(readFileSync(join(items[0]?.path ?? "", "core.json"), "utf8")) as {
+      entities: {
+        name: string;
+        evidence: { verification: string; start: number; end: number }[];
+      }[];
+      transcript_segments: { words: unknown[] }[];
+      summary: string;
+    };
+    const by = (name: string) => core.entities.find((entity) => entity.name === name)?.evidence[0];
+    assert.equal(by("Elena Vasquez")?.verification, "verified");
+    assert.deepEqual([by("Elena Vasquez")?.start, by("Elena Vasquez")?.end], [0, 4.5]);
+    assert.equal(by("Atlantis")?.verification, "unverified");
+    assert.equal(core.transcript_segments[0]?.words.length, 5);
+    assert.equal(core.summary, "A bridge was closed.");
+  });
+
+  test("two items of the same bytes in one run are paid for once", async (t) => {
+    const { dir, server, talk, run } = await world(t);
+    const copy = join(dir, "copy.m4a");
+    copyFileSync(talk, copy);
+    const { code, items, stderr } = await run([talk, copy]);
+
+    assert.equal(code, 0, stderr);
+    assert.equal(server.received.length, 2);
+    assert.equal(items.reduce((sum, { cost_usd }) => sum + cost_usd, 0).toFixed(6), "0.004750");
+  });
+
+  test("a wrong key holds the item; with the right one it goes on", async (t) => {
+    const { talk, run } = await world(t);
+    const wrong = await run([talk], "wrong");
+    assert.equal(wrong.code, 6);
+    assert.equal(wrong.items[0]?.error?.kind, "denied");
+
+    assert.equal((await run([talk])).code, 0);
+  });
+});
