@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large clean
+  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -25,7 +25,7 @@ help:
 	@echo "make tour                a first stage of your own, step by step"
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
-	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large"
+	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large · campaign-paid"
 
 install:
 	@./scripts/bootstrap
@@ -81,7 +81,7 @@ check: lint test
 format: install
 	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin scripts samples bench stand-ins
 
-bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large: install
+bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
 	@$(NODE) bench/$@.ts

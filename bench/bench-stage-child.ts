@@ -13,6 +13,7 @@ const io = { ...systemIo(), stdout: () => undefined };
 const options = {
   pipeline: plan.pipeline,
   again: false,
+  budget: null,
   json: true,
   plain: false,
   quiet: false,

@@ -1,5 +1,5 @@
 /** The command line: one definition for `--help`, and each verb loaded only when it is called. */
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 
 import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
@@ -7,6 +7,7 @@ import type { Io } from "./io.ts";
 type RunFlags = {
   pipeline?: string;
   again?: boolean;
+  budget?: number;
   json?: boolean;
   plain?: boolean;
   quiet?: boolean;
@@ -25,6 +26,11 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     const { reportError } = await import("./report-error.ts");
     return reportError(error, io, argv.includes("--json"));
   }
+}
+
+function parseUsd(text: string): number {
+  if (/^\$?\d+(?:\.\d+)?$/.test(text)) return Number(text.replace("$", ""));
+  throw new InvalidArgumentError("give dollars, as 2 or 0.50");
 }
 
 export function defineCommands(io: Io, setCode: (code: number) => void): Command {
@@ -46,6 +52,12 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
   command("run", "process files, folders or lists of URLs now")
     .argument("<path...>", "media files, folders, or .txt lists of URLs")
     .addOption(pipelineOption())
+    .addOption(
+      new Option(
+        "--budget <usd>",
+        "what each item may cost; goes on with items held for money",
+      ).argParser(parseUsd),
+    )
     .option("--again", "make a new run of what is done already")
     .option("--json", "one JSON object a line on stdout, logs on stderr")
     .option("--plain", "no redrawing: for logs and screen readers")
@@ -61,12 +73,13 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
       const {
         pipeline,
         again = false,
+        budget = null,
         json = false,
         plain = false,
         quiet = false,
         verbose = false,
       } = flags;
-      setCode(await run(paths, { pipeline, again, json, plain, quiet, verbose }, io));
+      setCode(await run(paths, { pipeline, again, budget, json, plain, quiet, verbose }, io));
     });
   command("plan", "say what would run, what would be reused, and why")
     .argument("<path...>", "media files, folders, or .txt lists of URLs")
@@ -88,6 +101,13 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
     .action(async (flags: RunFlags) => {
       const { models } = await import("./models.ts");
       setCode(await models({ json: flags.json ?? false }, io));
+    });
+  command("verify", "check results by their files alone: hashes, quotes, graph")
+    .argument("<folder...>", "results of an item, of a job, or all")
+    .option("--json", "one JSON object")
+    .action(async (folders: string[], flags: RunFlags) => {
+      const { verify } = await import("./verify.ts");
+      setCode(await verify(folders, { json: flags.json ?? false }, io));
     });
   command("doctor", "list the tools, their versions, and what is missing for what")
     .option("--json", "one JSON object")

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -68,10 +68,10 @@ async function world(t: TestContext, reply: (request: Received, index: number) =
   const talk = join(dir, "talk.m4a");
   const tone = ["-f", "lavfi", "-i", "sine=frequency=300:duration=6"];
   execFileSync("ffmpeg", ["-v", "error", ...tone, "-c:a", "aac", talk]);
-  const run = async (paths: string[], key = KEY) => {
+  const run = async (args: string[], key = KEY) => {
     const child = spawn(
       process.execPath,
-      [join(ROOT, "bin", "clipscribe.ts"), "run", "--json", ...paths],
+      [join(ROOT, "bin", "clipscribe.ts"), "run", "--json", ...args],
       {
         cwd: ROOT,
         env: {
@@ -142,5 +142,38 @@ describe("a run that pays", () => {
     assert.equal(wrong.items[0]?.error?.kind, "denied");
 
     assert.equal((await run([talk])).code, 0);
+  });
+
+  test("a call that would exceed the budget is not made; a higher budget goes on", async (t) => {
+    const { server, talk, run } = await world(t);
+    const poor = await run(["--budget", "0.0001", talk]);
+    assert.equal(poor.code, 6);
+    assert.equal(poor.items[0]?.error?.kind, "budget");
+    assert.equal(server.received.length, 0);
+
+    assert.equal((await run(["--budget", "1", talk])).code, 0);
+  });
+
+  test("verify finds a changed file and an invented quote, offline", async (t) => {
+    const { talk, run } = await world(t);
+    const { items } = await run([talk]);
+    const folder = items[0]?.path ?? "";
+    const check = (): [number | null, string] => {
+      const entry = join(ROOT, "bin", "clipscribe.ts");
+      const ended = spawnSync(process.execPath, [entry, "verify", folder], { encoding: "utf8" });
+      return [ended.status, ended.stdout];
+    };
+    assert.deepEqual(check()[0], 0);
+
+    const file = join(folder, "core.json");
+    const text = readFileSync(file, "utf8");
+    const invented = text.replaceAll("Vasquez closed the bridge", "Vasquez opened the bridge");
+    assert.notEqual(invented, text);
+    chmodSync(file, 0o644);
+    writeFileSync(file, invented);
+    const [code, said] = check();
+    assert.equal(code, 7);
+    assert.match(said, /core\.json: changed/);
+    assert.match(said, /quote is not in s0001: .*opened/);
   });
 });

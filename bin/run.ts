@@ -37,6 +37,8 @@ import type { RunView, ViewMode } from "./ui/run-view.ts";
 export interface RunOptions {
   pipeline?: string | undefined;
   again: boolean;
+  /** USD an item, instead of the pipeline's; null: what was said before, or the pipeline's. */
+  budget: number | null;
   json: boolean;
   plain: boolean;
   quiet: boolean;
@@ -93,6 +95,7 @@ export async function run(
       view,
       signal: stop.signal,
       again: options.again,
+      budget: options.budget,
     };
     const { id, results } = await runJob(job);
     view.stop();
@@ -115,6 +118,7 @@ interface Job {
   view: RunView;
   signal: AbortSignal;
   again: boolean;
+  budget: number | null;
 }
 
 async function runJob(job: Job): Promise<{ id: string; results: Map<string, ItemResult> }> {
@@ -140,6 +144,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     device: hostname(),
     items,
     again: job.again,
+    budgetUsd: job.budget,
   };
   let handoffs = await submitJob(machine.store, systemClock, submission);
   sweepIncoming(settings.results, isGone);

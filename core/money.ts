@@ -26,7 +26,7 @@ export function reserve(spending: Spending, estimateUsd: number): () => void {
   if (limitUsd !== null && wanted > limitUsd + EPSILON_USD) {
     throw new ClipscribeError("budget", "the next call would exceed the item's budget", {
       details: { budget_usd: limitUsd, spent_usd: spentUsd, estimate_usd: estimateUsd },
-      hint: "raise `budget: item_usd` in pipeline.yaml and run again: what is paid for is kept",
+      hint: "run again with `--budget USD`, or raise `budget: item_usd`: what is paid for is kept",
     });
   }
   spending.reservedUsd += estimateUsd;

@@ -118,6 +118,9 @@ describe("the published data files", () => {
         "topics",
         "key_points",
         "summary",
+        "topic_evidence",
+        "summary_evidence",
+        "sentiment",
       ],
     );
     assert.deepEqual(Object.keys(core["video_metadata"] ?? {}), [

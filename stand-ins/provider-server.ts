@@ -2,6 +2,7 @@
  * A provider on loopback that speaks the documented wire and keeps books: what it was asked, what
  * that costs. It shares no code with the adapters: two that agree by a common mistake prove nothing.
  */
+import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,6 +12,7 @@ export interface ReceivedField {
   value: string;
   fileName: string | null;
   bytes: number;
+  sha256: string;
 }
 
 export interface Received {
@@ -96,6 +98,7 @@ function parseMultipart(body: Buffer, boundary: string): ReceivedField[] {
       value: fileName === null ? content.toString("utf8") : "",
       fileName,
       bytes: content.length,
+      sha256: createHash("sha256").update(content).digest("hex"),
     });
     at = next;
   }

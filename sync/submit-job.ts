@@ -41,6 +41,8 @@ export interface JobSubmission {
   items: readonly SubmittedItem[];
   /** A new run of what is done already: of all, or of these. */
   again: boolean | ReadonlySet<ItemId>;
+  /** USD an item, from now on; without it, what was said before stays. */
+  budgetUsd?: number | null;
 }
 
 export type Handoff =
@@ -97,7 +99,10 @@ async function writeMetadata(
     device: submission.device,
     notify: before?.metadata.notify ?? { email: null, webhook: null },
     // Running it again is how a person says "go on".
-    control: { state: "run", budget_usd: before?.metadata.control.budget_usd ?? null },
+    control: {
+      state: "run",
+      budget_usd: submission.budgetUsd ?? before?.metadata.control.budget_usd ?? null,
+    },
   };
   if (before !== undefined && JSON.stringify(before.metadata) === JSON.stringify(metadata)) return;
   const body = Buffer.from(JSON.stringify(metadata));

@@ -1,0 +1,157 @@
+/**
+ * `clipscribe verify FOLDER…`: whether results are what was published, from their files alone: every
+ * hash, every quote against the transcript, every edge of the graph.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+import { z } from "zod";
+
+import { ClipscribeError } from "../core/errors.ts";
+import { EXIT } from "../core/exit-codes.ts";
+import { indexQuotes } from "../core/ground-quote.ts";
+import { Evidence, KeyMoment, KnowledgeGraph } from "../core/intelligence.ts";
+import { Manifest } from "../core/records.ts";
+import { safeLine } from "../core/safe-text.ts";
+import { Segment } from "../core/transcript.ts";
+import type { Io } from "./io.ts";
+
+const MANIFEST = "manifest.json";
+/** results/JOB/ITEM: a folder of jobs is two levels above its items. */
+const MAX_DEPTH = 3;
+
+const Supported = z.object({ evidence: z.array(Evidence) });
+const CoreFile = z.object({
+  entities: z.array(Supported),
+  relationships: z.array(Supported),
+  key_moments: z.array(KeyMoment),
+  topic_evidence: z.array(Supported).default([]),
+  summary_evidence: z.array(Evidence).default([]),
+  sentiment: Supported.nullish(),
+});
+const TranscriptFile = z.object({ segments: z.array(Segment) });
+
+interface Verdict {
+  folder: string;
+  files: number;
+  quotes: number;
+  problems: string[];
+}
+
+export async function verify(
+  args: readonly string[],
+  { json }: { json: boolean },
+  io: Io,
+): Promise<number> {
+  const folders = args.flatMap((arg) => findItems(resolve(io.cwd, arg), 0));
+  if (folders.length === 0) {
+    throw new ClipscribeError("missing", "no results are there", {
+      details: { path: args[0] },
+      hint: "name a folder with a manifest.json, or one above it, as results/",
+    });
+  }
+  const verdicts: Verdict[] = [];
+  for (const folder of folders) verdicts.push(await verifyItem(folder));
+  const isGood = verdicts.every(({ problems }) => problems.length === 0);
+  if (json) io.stdout(`${JSON.stringify({ schema: 1, ok: isGood, items: verdicts })}\n`);
+  else {
+    for (const { folder, files, quotes, problems } of verdicts) {
+      const name = safeLine(folder, 1_000);
+      if (problems.length === 0) io.stdout(`good  ${name}: ${files} files, ${quotes} quotes\n`);
+      else io.stdout(`BAD   ${name}\n`);
+      for (const problem of problems) io.stdout(`      ${safeLine(problem)}\n`);
+    }
+  }
+  return isGood ? EXIT.complete : EXIT.verification;
+}
+
+function findItems(folder: string, depth: number): string[] {
+  if (existsSync(join(folder, MANIFEST))) return [folder];
+  if (depth >= MAX_DEPTH || statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    return [];
+  }
+  const inside = readdirSync(folder, { withFileTypes: true });
+  const folders = inside.filter((entry) => entry.isDirectory() && !entry.name.startsWith("."));
+  return folders.flatMap(({ name }) => findItems(join(folder, name), depth + 1));
+}
+
+async function verifyItem(folder: string): Promise<Verdict> {
+  const verdict: Verdict = { folder, files: 0, quotes: 0, problems: [] };
+  const { problems } = verdict;
+  const manifest = readJson(folder, MANIFEST, Manifest, problems);
+  if (manifest === undefined) return verdict;
+  for (const { path, sha256, size } of manifest.files) {
+    if (path.includes("/") || path.includes("\\") || path.startsWith(".")) {
+      problems.push(`${path}: not a name that is published`);
+      continue;
+    }
+    const file = join(folder, path);
+    if (!existsSync(file)) problems.push(`${path}: missing`);
+    else if (statSync(file).size !== size || (await hashOf(file)) !== sha256) {
+      problems.push(`${path}: changed since it was published`);
+    } else verdict.files++;
+  }
+  const published = new Set(manifest.files.map(({ path }) => path));
+  if (published.has("core.json") && published.has("transcript.json")) {
+    verdict.quotes = verifyQuotes(folder, problems);
+  }
+  if (published.has("knowledge_graph.json")) {
+    const graph = readJson(folder, "knowledge_graph.json", KnowledgeGraph, problems);
+    const ids = new Set(graph?.nodes.map(({ id }) => id));
+    for (const { id, source, target } of graph?.edges ?? []) {
+      if (!ids.has(source) || !ids.has(target)) problems.push(`graph: edge ${id} joins no nodes`);
+    }
+  }
+  return verdict;
+}
+
+/** What is marked verified or repaired has to be found again, and at the same time. */
+function verifyQuotes(folder: string, problems: string[]): number {
+  const core = readJson(folder, "core.json", CoreFile, problems);
+  const transcript = readJson(folder, "transcript.json", TranscriptFile, problems);
+  if (core === undefined || transcript === undefined) return 0;
+  const supported = [...core.entities, ...core.relationships, ...core.topic_evidence];
+  const quotes = [
+    ...supported.flatMap(({ evidence }) => evidence),
+    ...core.key_moments,
+    ...core.summary_evidence,
+    ...(core.sentiment?.evidence ?? []),
+  ];
+  const index = indexQuotes(transcript.segments);
+  for (const { quote, segment_ids: ids, start, end, verification } of quotes) {
+    if (verification === "unverified") continue;
+    const found = index.ground(quote, ids);
+    if (found.verification !== "verified") {
+      problems.push(`quote is not in ${ids.join(", ")}: ${quote}`);
+    } else if (Math.abs(found.start - start) > 0.001 || Math.abs(found.end - end) > 0.001) {
+      problems.push(`quote has another time: ${quote}`);
+    }
+  }
+  for (const [at, { evidence }] of core.relationships.entries()) {
+    if (evidence.every(({ verification }) => verification === "unverified")) {
+      problems.push(`relationship ${at + 1} rests on no quote that was said`);
+    }
+  }
+  return quotes.length;
+}
+
+function readJson<Value>(
+  folder: string,
+  name: string,
+  schema: z.ZodType<Value>,
+  problems: string[],
+): Value | undefined {
+  try {
+    return schema.parse(JSON.parse(readFileSync(join(folder, name), "utf8")));
+  } catch {
+    problems.push(`${name}: can't be read, or has another shape`);
+    return undefined;
+  }
+}
+
+async function hashOf(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
