@@ -25,6 +25,7 @@ const die = (): void => {
 const options = {
   pipeline: plan.pipeline,
   again: plan.again ?? false,
+  budget: null,
   json: true,
   plain: false,
   quiet: false,

@@ -297,6 +297,7 @@ describe("transcribe", () => {
 
     const { json } = await runStage(t, transcribe, {
       input: { media, audio: file("sound.mp3") },
+      tools,
       provider,
       transcribe: () => Promise.resolve({ language: "en", segments }),
     });

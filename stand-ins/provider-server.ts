@@ -21,6 +21,8 @@ export interface Received {
   /** Multipart fields in their order, or the JSON body. */
   fields: ReceivedField[];
   json: unknown;
+  /** False once whoever asked is gone. */
+  isOpen: () => boolean;
 }
 
 export type Reply =
@@ -48,6 +50,7 @@ export async function startProviderServer(
     const type = request.headers["content-type"] ?? "";
     const boundary = /^multipart\/form-data;.*boundary="?([^";]+)/.exec(type)?.[1];
     const about: Received = {
+      isOpen: () => !response.destroyed && !request.socket.destroyed,
       path: request.url ?? "",
       authorization: request.headers.authorization ?? null,
       fields: boundary === undefined ? [] : parseMultipart(body, boundary),
