@@ -52,7 +52,10 @@ async function askChunk(
   chunk: readonly Segment[],
   ctx: StageContext,
 ): Promise<ModelFindings | ClipscribeError> {
-  for (let attempt = 1; ; attempt++) {
+  // An answer of no use makes the next attempt another call. One that never came does not: were it
+  // to, a run that is killed after the second try would begin with the first, and pay again.
+  let attempt = 1;
+  for (let tries = 1; ; tries++) {
     try {
       return await ctx.chat({
         instructions: INSTRUCTIONS,
@@ -65,8 +68,9 @@ async function askChunk(
       const error = thrown as ClipscribeError;
       ctx.signal.throwIfAborted();
       if (error.kind !== "contract" && error.kind !== "transient") throw error;
-      if (attempt >= ATTEMPTS) return error;
-      ctx.log.warn("a part will be asked again", { attempt, error: error.message });
+      if (tries >= ATTEMPTS) return error;
+      if (error.kind === "contract") attempt++;
+      ctx.log.warn("a part will be asked again", { tries, error: error.message });
     }
   }
 }
