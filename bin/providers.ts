@@ -3,7 +3,6 @@ import { openMistralTranscriber } from "../adapters/mistral/mistral-transcriber.
 import { openCompatibleChat } from "../adapters/openai-compatible/chat.ts";
 import { openCompatibleTranscriber } from "../adapters/openai-compatible/transcriber.ts";
 import { MODELS } from "../core/model-data.ts";
-import type { ChatSpec, TranscriberSpec } from "../core/models.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { Providers } from "../runner/world.ts";
 import type { Settings } from "./settings.ts";
@@ -41,22 +40,14 @@ export function openProviders({ all }: Settings): Providers {
           }),
         );
       }
-    } else if (spec.provider === "mistral" && isTranscriber(spec) && mistralKey !== null) {
+    } else if (spec.provider === "mistral" && spec.kind === "transcriber" && mistralKey !== null) {
       const baseUrl = value("MISTRAL_BASE_URL") ?? "";
       transcribers.push(openMistralTranscriber({ spec, key: mistralKey, baseUrl }));
-    } else if (spec.provider === "xai" && isChat(spec) && xaiKey !== null) {
+    } else if (spec.provider === "xai" && spec.kind === "chat" && xaiKey !== null) {
       const { model } = spec;
       const baseUrl = value("XAI_BASE_URL") ?? "";
       chats.push(openCompatibleChat({ spec, model, key: xaiKey, baseUrl }));
     }
   }
   return { transcribers, chats, paid: new Map() };
-}
-
-function isTranscriber(spec: { kind: string }): spec is TranscriberSpec {
-  return spec.kind === "transcriber";
-}
-
-function isChat(spec: { kind: string }): spec is ChatSpec {
-  return spec.kind === "chat";
 }

@@ -2,8 +2,7 @@
  * `clipscribe verify FOLDER…`: whether results are what was published, from their files alone: every
  * hash, every quote against the transcript, every edge of the graph.
  */
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { z } from "zod";
@@ -15,6 +14,7 @@ import { Evidence, KeyMoment, KnowledgeGraph } from "../core/intelligence.ts";
 import { Manifest } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { Segment } from "../core/transcript.ts";
+import { hashFile } from "../runner/stage-values.ts";
 import type { Io } from "./io.ts";
 
 const MANIFEST = "manifest.json";
@@ -88,7 +88,7 @@ async function verifyItem(folder: string): Promise<Verdict> {
     }
     const file = join(folder, path);
     if (!existsSync(file)) problems.push(`${path}: missing`);
-    else if (statSync(file).size !== size || (await hashOf(file)) !== sha256) {
+    else if (statSync(file).size !== size || (await hashFile(file)).sha256 !== sha256) {
       problems.push(`${path}: changed since it was published`);
     } else verdict.files++;
   }
@@ -148,10 +148,4 @@ function readJson<Value>(
     problems.push(`${name}: can't be read, or has another shape`);
     return undefined;
   }
-}
-
-async function hashOf(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }

@@ -24,7 +24,7 @@ import type {
   TranscribeRequest,
 } from "../core/stage.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
-import type { HostChatCall, MadeArtifact, SentInput, StageHost } from "../ports/stage-pool.ts";
+import type { MadeArtifact, SentInput, StageHost } from "../ports/stage-pool.ts";
 import { createStageContext } from "./stage-context.ts";
 import { collectOutputs, hashFile, parseInputs, parseParams } from "./stage-values.ts";
 
@@ -39,7 +39,7 @@ export interface StageRunOptions {
   tools?: MediaTools;
   provider?: { provider: string; model: string };
   transcribe?: (request: TranscribeRequest) => Promise<TranscribeAnswer>;
-  chat?: (prompt: string, call: HostChatCall) => Promise<unknown>;
+  chat?: (prompt: string) => Promise<unknown>;
   paid?: (request: PaidRequest) => Promise<PaidAnswer>;
   signal?: AbortSignal;
 }
@@ -171,7 +171,7 @@ function testHost(
       });
     },
     transcribe: options.transcribe ?? refuse("transcriber"),
-    chat: (call) => (options.chat ?? refuse("chat model"))(call.prompt, call),
+    chat: (call) => (options.chat ?? refuse("chat model"))(call.prompt),
     paid: options.paid ?? refuse("provider"),
     progress: (fraction) => void heard.progress.push(fraction),
     incomplete: (why) => void heard.incomplete.push(why),
