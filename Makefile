@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid clean
+  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -26,6 +26,7 @@ help:
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large · campaign-paid"
+	@echo "make bench-evidence [DIR=sets] · bench-report"
 
 install:
 	@./scripts/bootstrap
@@ -55,14 +56,15 @@ new-stage: install
 	@$(CLI) new-stage "$$NAME"
 
 schema: install
-	@$(CLI) schema > templates/pipeline.schema.json
+	@mkdir -p docs/schemas; $(CLI) schema > templates/pipeline.schema.json
+	@for name in core transcript knowledge_graph clips manifest; do $(CLI) schema $$name > docs/schemas/$$name.schema.json; done
 
 test: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@$(NODE) scripts/test.ts
 
 test-readers: install
-	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' chromium
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' chromium soffice
 	@$(NODE) scripts/test.ts readers
 
 test-download: install
@@ -80,6 +82,14 @@ check: lint test
 
 format: install
 	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin scripts samples bench stand-ins
+
+bench-evidence: export DIR := $(value DIR)
+bench-evidence: install
+	@$(NODE) bench/bench-evidence.ts
+
+bench-report: install
+	@./scripts/install-tools chromium
+	@$(NODE) bench/bench-report.ts
 
 bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'

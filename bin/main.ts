@@ -131,10 +131,16 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
       const { showConfig } = await import("./config.ts");
       setCode(await showConfig(io));
     });
-  command("schema", "print the JSON Schema of pipeline.yaml").action(async () => {
-    const { pipelineJsonSchema } = await import("../core/pipeline-schema.ts");
-    io.stdout(`${JSON.stringify(pipelineJsonSchema(), null, 2)}\n`);
-  });
+  command("schema", "print a JSON Schema: of pipeline.yaml, or of a published file")
+    .argument(
+      "[what]",
+      "pipeline, core, transcript, knowledge_graph, clips or manifest",
+      "pipeline",
+    )
+    .action(async (what: string) => {
+      const { schema } = await import("./schema.ts");
+      schema(what, io);
+    });
   command("completion", "print the completion script of a shell")
     .argument("<shell>", "bash, zsh or fish")
     .action(async (shell: string) => {

@@ -1,14 +1,24 @@
 /**
  * Says whether a quote was said, and when. Code does this, never a model: a quote is `verified` if
- * its words stand in the named segments, `repaired` if they stand elsewhere or nearly so (the quote
- * is then what was said, not what the model wrote), and `unverified` if nobody said them. Times come
- * from words and segments alone.
+ * its words stand in the named segments, one after the other; `repaired` if they stand elsewhere, or
+ * there with slips that can't change what is said (the quote is then what was said, not what the
+ * model wrote); and `unverified` if nobody said them. Times come from words and segments alone.
  */
 import type { Evidence } from "./intelligence.ts";
+import { costOfSlip, isSameMisspelt, isWeighty, quoteWords } from "./quote-words.ts";
 import type { Segment } from "./transcript.ts";
 
 /** A sentence may run over so many segments. */
 const MAX_SPAN = 4;
+/** Segments before and after the named ones that a slip of the number may mean. */
+const NEAR = 2;
+/** A shorter quote that was said more than once proves nothing far from the named segments. */
+const MIN_FAR_WORDS = 4;
+/** A shorter quote has too little that could hold it to its place. */
+const MIN_SLIP_WORDS = 6;
+/** One slip in so many words, and no more than three. */
+const WORDS_A_SLIP = 6;
+const MAX_SLIPS = 3;
 
 export interface GroundedQuote {
   /** Verbatim from the transcript, unless unverified. */
@@ -24,86 +34,157 @@ export interface QuoteIndex {
   ground(quote: string, segmentIds: readonly string[]): GroundedQuote;
 }
 
+/** A word of the transcript; offsets are into its segment's text. */
+interface SaidWord {
+  plain: string;
+  segment: number;
+  start: number;
+  end: number;
+}
+
+/** Words of the transcript, `to` exclusive. */
+interface Run {
+  from: number;
+  to: number;
+}
+
 export function indexQuotes(segments: readonly Segment[]): QuoteIndex {
   const positions = new Map(segments.map(({ id }, at) => [id, at]));
-  const plain = segments.map(({ text }) => normalise(text).text);
+  const said: SaidWord[] = segments.flatMap(({ text }, segment) =>
+    quoteWords(text).map((word) => ({ ...word, segment })),
+  );
+  /** Where the words of a segment begin; one more for the end. */
+  const firstWords: number[] = [];
+  const places = new Map<string, number[]>();
+  for (const [at, { plain, segment }] of said.entries()) {
+    while (firstWords.length <= segment) firstWords.push(at);
+    const known = places.get(plain);
+    if (known === undefined) places.set(plain, [at]);
+    else known.push(at);
+  }
+  while (firstWords.length <= segments.length) firstWords.push(said.length);
 
-  function findIn(from: number, to: number, wanted: string): GroundedQuote | undefined {
-    const span = segments.slice(from, to + 1);
-    const joined = span.map(({ text }) => text).join(" ");
-    const { text, offsets } = normalise(joined);
-    const at = findWhole(text, wanted);
-    if (at === -1) return undefined;
-    const first = offsets[at] ?? 0;
-    const last = offsets[at + wanted.length - 1] ?? first;
-    const used = touched(span, first, last);
-    return {
-      ...describe(used, wordsWithin(span, first, last)),
-      quote: joined.slice(first, last + 1),
-      verification: "verified",
-    };
+  function wordsOf(from: number, to: number): Run {
+    const first = Math.max(0, from);
+    const last = Math.min(segments.length - 1, to);
+    return { from: firstWords[first] ?? 0, to: firstWords[last + 1] ?? said.length };
   }
 
-  /** The words near the named segments that differ from the quote in the fewest places. */
-  function nearly(quote: string, from: number, to: number): GroundedQuote | undefined {
-    const wanted = tokensOf(quote);
-    if (wanted.length < MIN_FUZZY_WORDS || to - from >= MAX_SPAN) return undefined;
-    const span = segments.slice(Math.max(0, from - NEAR), to + NEAR + 1);
+  function standsAt(wanted: readonly string[], at: number): boolean {
+    if (at < 0 || at + wanted.length > said.length) return false;
+    const [first, last] = [said[at]?.segment ?? 0, said[at + wanted.length - 1]?.segment ?? 0];
+    return (
+      last - first < MAX_SPAN && wanted.every((plain, index) => said[at + index]?.plain === plain)
+    );
+  }
+
+  /** All places where the words stand one after the other, found by the rarest of them. */
+  function findAll(wanted: readonly string[]): number[] {
+    let rarest: { index: number; at: readonly number[] } | undefined;
+    for (const [index, plain] of wanted.entries()) {
+      const at = places.get(plain) ?? [];
+      if (rarest === undefined || at.length < rarest.at.length) rarest = { index, at };
+    }
+    const { index = 0, at = [] } = rarest ?? {};
+    return at.map((place) => place - index).filter((place) => standsAt(wanted, place));
+  }
+
+  function answer(run: Run, verification: Evidence["verification"]): GroundedQuote {
+    const first = said[run.from];
+    const last = said[run.to - 1];
+    const span = segments.slice(first?.segment ?? 0, (last?.segment ?? 0) + 1);
     const joined = span.map(({ text }) => text).join(" ");
-    const said = tokensOf(joined);
-    const found = closestRun(wanted, said);
-    const run = found && said.slice(found.from, found.to);
-    const [first, last] = [run?.[0], run?.at(-1)];
-    if (run === undefined || first === undefined || last === undefined) return undefined;
-    if (weightyWords(wanted) !== weightyWords(run)) return undefined;
-    const used = touched(span, first.start, last.end - 1);
+    const before = span.slice(0, -1).reduce((sum, { text }) => sum + text.length + 1, 0);
+    const [start, end] = [first?.start ?? 0, before + (last?.end ?? 0)];
     return {
-      ...describe(used, wordsWithin(span, first.start, last.end - 1)),
-      quote: joined.slice(first.start, last.end),
-      verification: "repaired",
+      ...describe(span, wordsWithin(span, start, end - 1)),
+      quote: joined.slice(start, end),
+      verification,
     };
   }
 
   return {
     ground(quote, segmentIds) {
-      const wanted = normalise(trimQuote(quote)).text;
+      const wanted = quoteWords(quote).map(({ plain }) => plain);
       const named = segmentIds.flatMap((id) => positions.get(id) ?? []).toSorted((a, b) => a - b);
-      const from = named[0];
-      const to = named.at(-1);
-      if (wanted !== "" && from !== undefined && to !== undefined && to - from < MAX_SPAN) {
-        const found = findIn(from, to, wanted);
-        if (found !== undefined) return found;
-      }
-      if (wanted !== "") {
-        for (let at = 0; at < segments.length; at++) {
-          if (!mayBegin(plain, at, wanted)) continue;
-          const found = findIn(at, Math.min(at + MAX_SPAN - 1, segments.length - 1), wanted);
-          if (found !== undefined) return { ...found, verification: "repaired" };
+      const [from, to] = [named[0], named.at(-1)];
+      const isNamed = from !== undefined && to !== undefined && to - from < MAX_SPAN;
+      const found = wanted.length === 0 ? [] : findAll(wanted);
+      const within = (run: Run, at: number): boolean =>
+        at >= run.from && at + wanted.length <= run.to;
+      if (isNamed) {
+        const named = wordsOf(from, to);
+        const there = found.find((at) => within(named, at));
+        if (there !== undefined) {
+          return answer({ from: there, to: there + wanted.length }, "verified");
         }
       }
-      const near = from === undefined || to === undefined ? undefined : nearly(quote, from, to);
-      if (near !== undefined) return near;
+      const around = isNamed ? wordsOf(from - NEAR, to + NEAR) : { from: 0, to: 0 };
+      const middle = (around.from + around.to) / 2;
+      const [nearest] = found
+        .filter((at) => found.length === 1 || wanted.length >= MIN_FAR_WORDS || within(around, at))
+        .toSorted((a, b) => Math.abs(a - middle) - Math.abs(b - middle));
+      if (nearest !== undefined) {
+        return answer({ from: nearest, to: nearest + wanted.length }, "repaired");
+      }
+      const slipped = isNamed
+        ? findWithSlips(wanted, said.slice(around.from, around.to))
+        : undefined;
+      if (slipped !== undefined) {
+        return answer(
+          { from: around.from + slipped.from, to: around.from + slipped.to },
+          "repaired",
+        );
+      }
       const span = named.map((at) => segments[at]).filter((each) => each !== undefined);
       return { ...describe(span), quote, verification: "unverified" };
     },
   };
 }
 
-/** A quick look before the thorough one: the first word has to be there. */
-function mayBegin(plain: readonly string[], at: number, wanted: string): boolean {
-  const word = wanted.split(" ", 1)[0] ?? wanted;
-  return plain[at]?.includes(word) === true;
-}
-
-function touched(span: readonly Segment[], first: number, last: number): Segment[] {
-  const used: Segment[] = [];
-  let offset = 0;
-  for (const segment of span) {
-    const end = offset + segment.text.length;
-    if (first < end && last >= offset) used.push(segment);
-    offset = end + 1;
+/**
+ * The run of `said` that the quote can be with the fewest slips: fillers, stutters, light words and
+ * misspellings. A number, a negation or a word that means something else is no slip.
+ * Sellers' approximate search over words.
+ */
+function findWithSlips(wanted: readonly string[], said: readonly SaidWord[]): Run | undefined {
+  if (wanted.length < MIN_SLIP_WORDS) return undefined;
+  const most = Math.min(MAX_SLIPS, Math.floor(wanted.length / WORDS_A_SLIP));
+  const impossible = Number.POSITIVE_INFINITY;
+  const plus = (cost: number, more: number | undefined): number => cost + (more ?? impossible);
+  let row: { cost: number; from: number }[] = [];
+  for (const [index, plain] of wanted.entries()) {
+    const before = row.at(-1)?.cost ?? 0;
+    row.push({ cost: plus(before, costOfSlip(plain, wanted[index - 1])), from: 0 });
   }
-  return used;
+  let best: (Run & { cost: number }) | undefined;
+  for (const [at, { plain }] of said.entries()) {
+    let diagonal = { cost: 0, from: at };
+    let left = { cost: 0, from: at + 1 };
+    const skipped = costOfSlip(plain, said[at - 1]?.plain);
+    row = row.map((above, index) => {
+      const word = wanted[index] ?? "";
+      const differs = word === plain ? 0 : isSameMisspelt(word, plain) ? 1 : undefined;
+      const options = [
+        { cost: plus(diagonal.cost, differs), from: diagonal.from },
+        { cost: plus(above.cost, skipped), from: above.from },
+        { cost: plus(left.cost, costOfSlip(word, wanted[index - 1])), from: left.from },
+      ];
+      diagonal = above;
+      left = options.reduce((a, b) => (b.cost < a.cost ? b : a));
+      return left;
+    });
+    const end = row.at(-1);
+    if (end !== undefined && end.cost <= most && (best === undefined || end.cost < best.cost)) {
+      best = { ...end, to: at + 1 };
+    }
+  }
+  if (best === undefined) return undefined;
+  const weighty = (words: readonly string[]): string => words.filter(isWeighty).join(" ");
+  const run = said.slice(best.from, best.to);
+  const span = (run.at(-1)?.segment ?? 0) - (run[0]?.segment ?? 0);
+  const isSame = weighty(wanted) === weighty(run.map(({ plain }) => plain));
+  return isSame && run.length > 0 && span < MAX_SPAN ? best : undefined;
 }
 
 function describe(
@@ -140,123 +221,4 @@ function wordsWithin(span: readonly Segment[], first: number, last: number): Tim
     offset += text.length + 1;
   }
   return found;
-}
-
-const wordChar = /[\p{L}\p{N}]/u;
-const unspacedChar = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/u;
-
-/** Where `wanted` stands as whole words: "art" is not in "party". */
-function findWhole(text: string, wanted: string): number {
-  for (let at = text.indexOf(wanted); at !== -1; at = text.indexOf(wanted, at + 1)) {
-    const isCut = (left: string | undefined, right: string | undefined): boolean =>
-      left !== undefined &&
-      right !== undefined &&
-      wordChar.test(left) &&
-      wordChar.test(right) &&
-      !unspacedChar.test(left) &&
-      !unspacedChar.test(right);
-    const end = at + wanted.length;
-    if (!isCut(text[at - 1], text[at]) && !isCut(text[end - 1], text[end])) return at;
-  }
-  return -1;
-}
-
-/** A shorter quote has too little that could hold it to its place. */
-const MIN_FUZZY_WORDS = 6;
-/** One word in so many may be missing, added or another. */
-const WORDS_A_DIFFERENCE = 6;
-const MAX_DIFFERENCES = 3;
-/** Segments before and after the named ones. */
-const NEAR = 2;
-
-interface Token {
-  plain: string;
-  start: number;
-  end: number;
-}
-
-function tokensOf(text: string): Token[] {
-  return [...text.matchAll(/[\p{L}\p{N}]+(?:['’][\p{L}]+)*/gu)].map(({ 0: word, index }) => ({
-    plain: normalise(word).text,
-    start: index,
-    end: index + word.length,
-  }));
-}
-
-/** Sellers' approximate search, over words: the run of `said` with the fewest differences. */
-function closestRun(
-  wanted: readonly Token[],
-  said: readonly Token[],
-): { from: number; to: number } | undefined {
-  const most = Math.min(MAX_DIFFERENCES, Math.floor(wanted.length / WORDS_A_DIFFERENCE));
-  let row = wanted.map((_, at) => ({ cost: at + 1, from: 0 }));
-  let best: { cost: number; from: number; to: number } | undefined;
-  for (const [at, { plain }] of said.entries()) {
-    let diagonal = { cost: 0, from: at };
-    let left = { cost: 0, from: at + 1 };
-    row = row.map((above, index) => {
-      const differs = wanted[index]?.plain === plain ? 0 : 1;
-      const options = [
-        { cost: diagonal.cost + differs, from: diagonal.from },
-        { cost: above.cost + 1, from: above.from },
-        { cost: left.cost + 1, from: left.from },
-      ];
-      diagonal = above;
-      left = options.reduce((a, b) => (b.cost < a.cost ? b : a));
-      return left;
-    });
-    const end = row.at(-1);
-    if (end !== undefined && end.cost <= most && (best === undefined || end.cost < best.cost)) {
-      best = { ...end, to: at + 1 };
-    }
-  }
-  return best;
-}
-
-const negation = /^(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot)$|n't$/;
-const number =
-  /\p{N}|^(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand|million|billion|trillion)$/u;
-
-/** Numbers and negations turn a sentence into another one: with another of them, nothing is near. */
-function weightyWords(tokens: readonly Token[]): string {
-  const weighty = tokens.map(({ plain }) => plain);
-  return weighty.filter((word) => negation.test(word) || number.test(word)).join(" ");
-}
-
-function trimQuote(quote: string): string {
-  return quote.replaceAll(/^[\s"'“”‘’«»….,;:!?]+|[\s"'“”‘’«»….,;:!?]+$/g, "");
-}
-
-/**
- * Lower case, straight quotes, plain dashes, single spaces; each character remembers where it stood,
- * so that what is found can be quoted as it was written.
- */
-function normalise(text: string): { text: string; offsets: number[] } {
-  let plain = "";
-  const offsets: number[] = [];
-  let gap = true;
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at] ?? "";
-    if (/\s/.test(char)) {
-      if (gap) continue;
-      gap = true;
-      plain += " ";
-      offsets.push(at);
-      continue;
-    }
-    gap = false;
-    const folded = fold(char);
-    for (const _unit of folded) offsets.push(at);
-    plain += folded;
-  }
-  return { text: plain.trimEnd(), offsets };
-}
-
-function fold(char: string): string {
-  if (/[‘’‚‛′]/.test(char)) return "'";
-  if (/[“”„‟″«»]/.test(char)) return '"';
-  if (/[‐‑‒–—]/.test(char)) return "-";
-  const lower = char.toLowerCase();
-  // A letter whose lower case is longer would shift all that follows.
-  return lower.length === 1 ? lower : char;
 }

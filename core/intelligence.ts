@@ -29,11 +29,26 @@ export const ENTITY_TYPES = [
   "PERCENT",
 ] as const;
 
+export type EntityType = (typeof ENTITY_TYPES)[number];
+
+/** Numbers and dates: they say little by themselves, unless something relates to them. */
+export const QUIET_TYPES: readonly EntityType[] = [
+  "CARDINAL",
+  "ORDINAL",
+  "DATE",
+  "TIME",
+  "QUANTITY",
+  "PERCENT",
+  "MONEY",
+];
+
 /**
  * `verified`: the quote's words are in the named segments. `repaired`: they were after code fixed
  * the segment or trimmed the quote. `unverified`: they were not; never shown unmarked.
  */
-export const Verification = z.enum(["verified", "repaired", "unverified"]);
+export const VERIFICATIONS = ["verified", "repaired", "unverified"] as const;
+export const Verification = z.enum(VERIFICATIONS);
+export type Verification = z.infer<typeof Verification>;
 
 export const Evidence = z.object({
   quote: z.string(),

@@ -91,7 +91,7 @@ describe("stage keys", () => {
 
   test("what a run cost and how long it took does not change its provenance", () => {
     const stage = { id: "a", uses: "stages/a.ts", provider: null, model: null };
-    const base = { pipeline: "p", clipscribe_version: "1", source_sha256: "s" };
+    const base = { pipeline: "p", clipscribe_version: "1", source_sha256: "s", lacks: [] };
     const slow = { ...base, stages: [{ ...stage, cost_usd: 1, seconds: 60, ended_at: "2026" }] };
     const fast = { ...base, stages: [{ ...stage, cost_usd: 0, seconds: 1, ended_at: "2027" }] };
 

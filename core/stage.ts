@@ -62,6 +62,8 @@ export const Provenance = z.object({
       ended_at: z.string(),
     }),
   ),
+  /** What is missing so far, and why: a stage's id, or a part of what it should have made. */
+  lacks: z.array(z.object({ stage: z.string(), why: z.string() })).default([]),
 });
 export type Provenance = z.infer<typeof Provenance>;
 

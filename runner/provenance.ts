@@ -11,9 +11,16 @@ export function provenanceFor(
   finished: ReadonlyMap<string, FinishedStage>,
 ): Provenance {
   const stages: Provenance["stages"] = [];
+  const lacks: Provenance["lacks"] = [];
   for (const { id, uses } of upstreamOf(run.pipeline, stage)) {
-    const entry = finished.get(id)?.entry;
-    if (entry === undefined || entry === null) continue;
+    const done = finished.get(id);
+    if (done === undefined) continue;
+    const { entry, record, lacks: reasons = [] } = done;
+    for (const why of reasons) lacks.push({ stage: id, why });
+    if (entry === null) {
+      lacks.push({ stage: id, why: record.error?.message ?? record.why });
+      continue;
+    }
     stages.push({
       id,
       uses,
@@ -29,5 +36,6 @@ export function provenanceFor(
     clipscribe_version: run.world.version,
     source_sha256: run.ticket.source.sha256,
     stages,
+    lacks,
   };
 }

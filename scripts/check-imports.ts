@@ -24,8 +24,12 @@ const STAGE_PACKAGES = [
   "compromise",
   "csv-stringify/sync",
   "d3-force",
+  "docx",
+  "fflate",
   "liquidjs",
   "media-captions",
+  "xast-util-to-xml",
+  "xastscript",
   "node:crypto",
 ];
 const BAD_FOLDERS = ["utils", "helpers", "types", "lib", "common"];

@@ -41,11 +41,12 @@ for (const file of tracked) {
   for (const [pattern, what] of forbidden)
     if (pattern.test(text)) problems.push(`${file}: ${what}`);
 }
-const { pipelineJsonSchema } = await import("../core/pipeline-schema.ts");
-const schemaFile = join(root, "templates", "pipeline.schema.json");
-const wanted = `${JSON.stringify(pipelineJsonSchema(), null, 2)}\n`;
-if (!existsSync(schemaFile) || readFileSync(schemaFile, "utf8") !== wanted) {
-  problems.push("templates/pipeline.schema.json is old: make schema");
+const { SCHEMAS, writeSchema } = await import("../core/schemas.ts");
+for (const [name, { file }] of Object.entries(SCHEMAS)) {
+  const path = join(root, file);
+  if (!existsSync(path) || readFileSync(path, "utf8") !== writeSchema(name)) {
+    problems.push(`${file} is old: make schema`);
+  }
 }
 for (const problem of problems) console.error(problem);
 process.exitCode = problems.length > 0 ? 1 : 0;

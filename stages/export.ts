@@ -6,16 +6,24 @@ import { z } from "zod";
 
 import { Intelligence } from "../core/intelligence.ts";
 import { MediaInfo } from "../core/media-info.ts";
+import { CORE_SCHEMA_VERSION, ClipsJsonLd, CoreJson, TranscriptJson } from "../core/published.ts";
 import { ItemInfo } from "../core/records.ts";
+import { safeLine } from "../core/safe-text.ts";
 import { Provenance, defineStage, file, json } from "../core/stage.ts";
 import { Transcript } from "../core/transcript.ts";
-import { toCsv } from "./formats/csv.ts";
+import { toChaptersVtt } from "./formats/chapters.ts";
+import { toClips } from "./formats/clips-jsonld.ts";
+import { toOtr } from "./formats/otranscribe.ts";
 import { toSrt, toVtt } from "./formats/subtitles.ts";
+import {
+  entitiesCsv,
+  momentsCsv,
+  relationshipsCsv,
+  segmentsCsv,
+  topicsCsv,
+} from "./formats/tables.ts";
+import { speakerTurns } from "./formats/turns.ts";
 
-export const CORE_SCHEMA_VERSION = "1.0";
-
-const CoreJson = z.object({ schema_version: z.string() }).loose();
-const TranscriptJson = z.object({ segments: z.array(z.unknown()) }).loose();
 const text = (fileName: string, mediaType: string) => file({ mediaType, fileName });
 
 export default defineStage({
@@ -32,8 +40,12 @@ export default defineStage({
     transcript_txt: text("transcript.txt", "text/plain"),
     transcript_srt: text("transcript.srt", "application/x-subrip"),
     transcript_vtt: text("transcript.vtt", "text/vtt"),
+    transcript_otr: text("transcript.otr", "application/json"),
+    chapters_vtt: file({ mediaType: "text/vtt", fileName: "chapters.vtt", optional: true }),
+    clips: json(ClipsJsonLd, { fileName: "clips.jsonld" }),
     entities_csv: text("entities.csv", "text/csv"),
     relationships_csv: text("relationships.csv", "text/csv"),
+    topics_csv: text("topics.csv", "text/csv"),
     key_moments_csv: text("key_moments.csv", "text/csv"),
     segments_csv: text("segments.csv", "text/csv"),
   },
@@ -42,14 +54,22 @@ export default defineStage({
   async run({ input, ctx }) {
     const { transcript, intelligence } = input;
     const writeText = (name: string, content: string) => ctx.write(name, content);
+    const chapters = toChaptersVtt(intelligence, input.media);
     return {
       core: buildCore(input),
       transcript_json: { ...transcript, cost: costOf(input.provenance, transcript.provider) },
       transcript_txt: await writeText("transcript.txt", toPlainText(transcript)),
       transcript_srt: await writeText("transcript.srt", toSrt(transcript)),
       transcript_vtt: await writeText("transcript.vtt", toVtt(transcript, noteOf(input))),
+      transcript_otr: await writeText(
+        "transcript.otr",
+        toOtr(transcript, safeLine(input.item.file_name, 300)),
+      ),
+      chapters_vtt: chapters === undefined ? undefined : await writeText("chapters.vtt", chapters),
+      clips: toClips(input),
       entities_csv: await writeText("entities.csv", entitiesCsv(intelligence)),
       relationships_csv: await writeText("relationships.csv", relationshipsCsv(intelligence)),
+      topics_csv: await writeText("topics.csv", topicsCsv(intelligence)),
       key_moments_csv: await writeText("key_moments.csv", momentsCsv(intelligence)),
       segments_csv: await writeText("segments.csv", segmentsCsv(transcript)),
     };
@@ -65,7 +85,7 @@ export interface ExportInput {
 }
 
 /** Pure, and exported for its own tests. */
-export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
+export function buildCore(input: ExportInput): CoreJson {
   const { item, media, transcript, intelligence, provenance } = input;
   const { entities, relationships, topics, key_points, key_moments, summary } = intelligence;
   const { topic_evidence = [], summary_evidence = [], sentiment = null } = intelligence;
@@ -95,6 +115,7 @@ export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
       cost_by_stage: Object.fromEntries(
         provenance.stages.map(({ id, cost_usd }) => [id, cost_usd]),
       ),
+      cost_by_model: costByModel(provenance),
     },
     transcript_segments: transcript.segments.map(
       ({ id, text: words, start, end, speaker, words: timed, confidence, flags }) => ({
@@ -122,14 +143,11 @@ export function buildCore(input: ExportInput): z.infer<typeof CoreJson> {
 
 /** One paragraph a speaker turn. */
 export function toPlainText(transcript: Transcript): string {
-  const turns: { speaker: string | null; texts: string[] }[] = [];
-  for (const { speaker, text: words } of transcript.segments) {
-    const turn = turns.at(-1);
-    if (turn !== undefined && turn.speaker === speaker) turn.texts.push(words);
-    else turns.push({ speaker, texts: [words] });
-  }
-  return turns
-    .map(({ speaker, texts }) => `${speaker === null ? "" : `${speaker}: `}${texts.join(" ")}\n`)
+  return speakerTurns(transcript.segments)
+    .map(({ speaker, segments }) => {
+      const name = speaker === null ? "" : `${speaker}: `;
+      return `${name}${segments.map(({ text: words }) => words).join(" ")}\n`;
+    })
     .join("\n");
 }
 
@@ -141,101 +159,20 @@ function noteOf({ item, transcript, provenance }: ExportInput): string {
   );
 }
 
-function entitiesCsv({ entities }: Intelligence): string {
-  const columns = [
-    "name",
-    "type",
-    "confidence",
-    "mention_count",
-    "aliases",
-    "first_mention",
-    "quote",
-    "speaker",
-    "verification",
-  ];
-  const rows = entities.map((entity) => {
-    const [first] = entity.evidence;
-    return [
-      entity.name,
-      entity.type,
-      entity.confidence,
-      entity.mention_count,
-      entity.aliases.join("; "),
-      first?.start,
-      first?.quote,
-      first?.speaker,
-      first?.verification,
-    ];
-  });
-  return toCsv(columns, rows);
-}
-
-function relationshipsCsv({ relationships }: Intelligence): string {
-  const columns = [
-    "id",
-    "subject",
-    "predicate",
-    "object",
-    "confidence",
-    "start",
-    "quote",
-    "speaker",
-    "verification",
-    "contradictions",
-  ];
-  const rows = relationships.flatMap((relationship) =>
-    relationship.evidence.map(({ start, quote, speaker, verification }) => [
-      relationship.id,
-      relationship.subject,
-      relationship.predicate,
-      relationship.object,
-      relationship.confidence,
-      start,
-      quote,
-      speaker,
-      verification,
-      relationship.contradictions.join("; "),
-    ]),
-  );
-  return toCsv(columns, rows);
-}
-
-function momentsCsv({ key_moments: moments }: Intelligence): string {
-  const columns = [
-    "start",
-    "end",
-    "significance",
-    "description",
-    "quote",
-    "speaker",
-    "verification",
-  ];
-  const rows = moments.map((moment) => [
-    moment.start,
-    moment.end,
-    moment.significance,
-    moment.description,
-    moment.quote,
-    moment.speaker,
-    moment.verification,
-  ]);
-  return toCsv(columns, rows);
-}
-
-function segmentsCsv({ segments }: Transcript): string {
-  const rows = segments.map(({ id, start, end, speaker, text: words }) => [
-    id,
-    start,
-    end,
-    speaker,
-    words,
-  ]);
-  return toCsv(["id", "start", "end", "speaker", "text"], rows);
-}
-
 function costOf(provenance: Provenance, provider: string): number {
   const made = provenance.stages.filter((stage) => stage.provider === provider);
   return sum(made.map(({ cost_usd }) => cost_usd));
+}
+
+/** Only who was paid: a stage of one's own machine has no bill. */
+function costByModel({ stages }: Provenance): Record<string, number> {
+  const costs: Record<string, number> = {};
+  for (const { provider, model, cost_usd: cost } of stages) {
+    if (provider === null || cost === 0) continue;
+    const name = model === null ? provider : `${provider}/${model}`;
+    costs[name] = (costs[name] ?? 0) + cost;
+  }
+  return costs;
 }
 
 function sum(values: readonly number[]): number {

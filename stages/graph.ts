@@ -3,13 +3,30 @@ import { z } from "zod";
 
 import { slugOf } from "../core/ids.ts";
 import { Intelligence, KnowledgeGraph } from "../core/intelligence.ts";
-import { defineStage, json } from "../core/stage.ts";
+import { defineStage, file, json } from "../core/stage.ts";
+import { timesOfGraph, toGexf, toGraphMl } from "./formats/graph-files.ts";
 
 export default defineStage({
   input: { intelligence: json(Intelligence) },
-  output: { knowledge_graph: json(KnowledgeGraph, { fileName: "knowledge_graph.json" }) },
+  output: {
+    knowledge_graph: json(KnowledgeGraph, { fileName: "knowledge_graph.json" }),
+    graph_gexf: file({ mediaType: "application/gexf+xml", fileName: "knowledge_graph.gexf" }),
+    graph_graphml: file({
+      mediaType: "application/graphml+xml",
+      fileName: "knowledge_graph.graphml",
+    }),
+  },
   params: z.strictObject({}),
-  run: ({ input }) => ({ knowledge_graph: buildGraph(input.intelligence) }),
+
+  async run({ input: { intelligence }, ctx }) {
+    const graph = buildGraph(intelligence);
+    const times = timesOfGraph(graph, intelligence);
+    return {
+      knowledge_graph: graph,
+      graph_gexf: await ctx.write("knowledge_graph.gexf", toGexf(graph, times)),
+      graph_graphml: await ctx.write("knowledge_graph.graphml", toGraphMl(graph, times)),
+    };
+  },
 });
 
 /** Pure, and exported for its own tests. Node ids are stable for the same names. */

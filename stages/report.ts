@@ -1,7 +1,7 @@
 /**
  * The report: who said what, with each quote linked to its second. `report.html` is one file that
- * opens offline and runs nothing but its own script; `report.md` says the same in plain text. Both
- * come from templates that a person may edit.
+ * opens offline and runs nothing but its own script; `report.md` says the same in plain text; both
+ * come from templates that a person may edit. `report.docx` is for marking up.
  */
 import { z } from "zod";
 
@@ -11,6 +11,7 @@ import { ItemInfo } from "../core/records.ts";
 import { Provenance, defineStage, file, json } from "../core/stage.ts";
 import { Transcript } from "../core/transcript.ts";
 import { renderTemplate } from "./report/render-template.ts";
+import { toDocx } from "./report/report-docx.ts";
 import { buildView } from "./report/report-view.ts";
 
 export default defineStage({
@@ -25,6 +26,10 @@ export default defineStage({
   output: {
     report_md: file({ mediaType: "text/markdown", fileName: "report.md" }),
     report_html: file({ mediaType: "text/html", fileName: "report.html" }),
+    report_docx: file({
+      mediaType: "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+      fileName: "report.docx",
+    }),
   },
   params: z.strictObject({
     template: z.string().default("templates/report.md"),
@@ -41,11 +46,14 @@ export default defineStage({
   async run({ input, params, ctx }) {
     const view = buildView(input, params.player);
     const markdown = await renderTemplate(params.template, view, "markdown");
-    ctx.progress(0.5, "writing the page");
+    ctx.progress(0.3, "writing the page");
     const html = await renderTemplate(params.html_template, view, "html");
+    ctx.progress(0.7, "writing the document");
+    const document = await toDocx(view);
     return {
       report_md: await ctx.write("report.md", `${markdown.replaceAll(/\n{3,}/g, "\n\n").trim()}\n`),
       report_html: await ctx.write("report.html", html),
+      report_docx: await ctx.write("report.docx", document),
     };
   },
 });

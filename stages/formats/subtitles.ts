@@ -35,13 +35,62 @@ export function toSrt(transcript: Transcript): string {
 export function toVtt(transcript: Transcript, note: string): string {
   const blocks = [`WEBVTT\n\nNOTE\n${escapeVtt(note).replaceAll("-->", "→")}\n`];
   for (const segment of transcript.segments) {
-    for (const { start, end, lines } of toCues(segment, "")) {
+    const voice = segment.speaker === null ? "" : `<v ${voiceName(segment.speaker)}>`;
+    const cues = timedCues(segment) ?? toCues(segment, "").map(toVttCue);
+    for (const { start, end, text } of cues) {
       const times = `${formatTimecode(start, ".")} --> ${formatTimecode(end, ".")}`;
-      const voice = segment.speaker === null ? "" : `<v ${voiceName(segment.speaker)}>`;
-      blocks.push(`${times}\n${voice}${lines.map(escapeVtt).join("\n")}\n`);
+      blocks.push(`${times}\n${voice}${text}\n`);
     }
   }
   return blocks.join("\n");
+}
+
+interface VttCue {
+  start: number;
+  end: number;
+  /** Escaped, with the time of each word where it is known. */
+  text: string;
+}
+
+function toVttCue({ start, end, lines }: SubtitleCue): VttCue {
+  return { start, end, text: lines.map(escapeVtt).join("\n") };
+}
+
+/**
+ * Cues of a segment whose words have times, each word with its own, as `<00:00:01.200>`. Undefined
+ * where the words are not the segment's text, or one of them is longer than a line.
+ */
+function timedCues({ text, words = [] }: Segment): VttCue[] | undefined {
+  const timed = words.map((word) => ({ ...word, text: oneLine(word.text) }));
+  if (timed.length === 0 || timed.map((word) => word.text).join(" ") !== oneLine(text)) {
+    return undefined;
+  }
+  if (timed.some((word) => word.text.length > MAX_LINE_CHARS)) return undefined;
+  const cues: VttCue[] = [];
+  let lineChars = 0;
+  let lines = 0;
+  for (const { text: said, start, end } of timed) {
+    const cue = cues.at(-1);
+    const fitsLine = lineChars + 1 + said.length <= MAX_LINE_CHARS;
+    const isTooLong = cue !== undefined && end - cue.start > MAX_CUE_S;
+    if (cue === undefined || isTooLong || (!fitsLine && lines === MAX_LINES)) {
+      cues.push({ start, end: Math.max(end, start + 0.001), text: escapeVtt(said) });
+      lineChars = said.length;
+      lines = 1;
+      continue;
+    }
+    // A time inside a cue has to lie between its start and its end, and to grow.
+    const stamp = start > cue.start ? `<${formatTimecode(start, ".")}>` : "";
+    cue.text += `${fitsLine ? " " : "\n"}${stamp}${escapeVtt(said)}`;
+    cue.end = Math.max(cue.end, end);
+    lineChars = fitsLine ? lineChars + 1 + said.length : said.length;
+    if (!fitsLine) lines++;
+  }
+  return cues.map((cue, at) => {
+    const until = cues[at + 1]?.start ?? Number.POSITIVE_INFINITY;
+    const readable = Math.min(Math.max(cue.end, cue.start + MIN_CUE_S), until);
+    return { ...cue, end: Math.min(Math.max(cue.end, readable), cue.start + MAX_CUE_S) };
+  });
 }
 
 /** Cuts a segment into cues whose time follows the length of their text. */
@@ -98,7 +147,7 @@ function oneLine(text: string): string {
   return text.replaceAll(/\s+/g, " ").trim();
 }
 
-function escapeVtt(text: string): string {
+export function escapeVtt(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 

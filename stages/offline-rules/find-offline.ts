@@ -7,6 +7,7 @@ import { indexQuotes } from "../../core/ground-quote.ts";
 import type { QuoteIndex } from "../../core/ground-quote.ts";
 import type {
   Entity,
+  EntityType,
   Evidence,
   Intelligence,
   KeyMoment,
@@ -17,7 +18,7 @@ import type { Segment, Transcript } from "../../core/transcript.ts";
 import { distribute } from "../findings/distribute.ts";
 import { canonicalNames } from "./merge-names.ts";
 import { findMentions, splitSentences } from "./mention-rules.ts";
-import type { EntityType, Mention } from "./mention-rules.ts";
+import type { Mention } from "./mention-rules.ts";
 import { judgeSentence } from "./moment-rules.ts";
 import { findRelation } from "./relation-rules.ts";
 
@@ -78,13 +79,15 @@ function assemble(
   const names = nameEntities(transcript, sentences, params.min_confidence);
   const entities = collectEntities(transcript, sentences, names, quotes);
   const moments = findMoments(sentences, quotes, params.max_key_moments);
+  const topics = findTopics(entities);
   return {
     schema: 1,
     provider: SOURCE,
     model: null,
     entities,
     relationships: findRelationships(sentences, names, quotes),
-    topics: findTopics(entities),
+    topics: topics.map(({ name }) => name),
+    topic_evidence: topics.map(({ name, evidence }) => ({ name, evidence })),
     key_points: keyPoints(moments),
     key_moments: moments,
     summary: null,
@@ -267,12 +270,9 @@ function findMoments(sentences: readonly Sentence[], quotes: QuoteIndex, max: nu
     });
 }
 
-function findTopics(entities: readonly Entity[]): string[] {
+function findTopics(entities: readonly Entity[]): Entity[] {
   const kinds: readonly EntityType[] = ["ORG", "FAC", "GPE", "LOC", "EVENT", "LAW", "PRODUCT"];
-  return entities
-    .filter(({ type }) => kinds.includes(type))
-    .slice(0, MAX_TOPICS)
-    .map(({ name }) => name);
+  return entities.filter(({ type }) => kinds.includes(type)).slice(0, MAX_TOPICS);
 }
 
 function keyPoints(moments: readonly KeyMoment[]): string[] {

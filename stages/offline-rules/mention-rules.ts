@@ -5,9 +5,7 @@
  */
 import nlp from "compromise";
 
-import type { ENTITY_TYPES } from "../../core/intelligence.ts";
-
-export type EntityType = (typeof ENTITY_TYPES)[number];
+import type { EntityType } from "../../core/intelligence.ts";
 
 export interface Mention {
   type: EntityType;

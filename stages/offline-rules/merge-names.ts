@@ -1,5 +1,5 @@
 /** Decides which mentions speak of the same thing: "Mayor Elena Vasquez", "Vasquez", "Ms. Vasquez". */
-import type { EntityType } from "./mention-rules.ts";
+import type { EntityType } from "../../core/intelligence.ts";
 
 const TITLES =
   /^(?:the\s+)?(?:Mr|Mrs|Ms|Mx|Dr|Prof|Professor|Mayor|Deputy Mayor|President|Vice President|Senator|Sen|Representative|Rep|Governor|Gov|Minister|Prime Minister|Chancellor|Judge|Justice|Chief|Captain|Sergeant|Officer|Inspector|Director|Chair|Chairman|Chairwoman|Chairperson|Councilmember|Council Member|Councilman|Councilwoman|Councillor|Commissioner|Secretary|Reverend|Sir|Dame|Lord|Lady|Madam)\.?\s+/iu;

@@ -2,7 +2,7 @@
  * Relationships by patterns: two found entities in one sentence with a known verb between them. A
  * rule says what was said, not what is true.
  */
-import type { EntityType } from "./mention-rules.ts";
+import type { EntityType } from "../../core/intelligence.ts";
 
 interface RelationRule {
   predicate: string;

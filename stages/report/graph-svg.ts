@@ -1,35 +1,47 @@
 /**
  * The knowledge graph as a static picture: laid out by d3-force with a fixed start and a fixed
  * number of steps, so that the same graph gives the same bytes. No script, no external font.
+ *
+ * The picture is as large as its labels need at a size that can be read, and the page scrolls it:
+ * a picture that is shrunk to a column shows two hundred names to nobody. Names are kept apart as
+ * boxes, wider than high, by laying out in a space that is squeezed sideways.
  */
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "d3-force";
 
+import { QUIET_TYPES } from "../../core/intelligence.ts";
 import type { KnowledgeGraph } from "../../core/intelligence.ts";
+import { escapeXml } from "../formats/escape-xml.ts";
 
-const WIDTH = 960;
-const HEIGHT = 560;
-const STEPS = 400;
+const STEPS = 350;
 /** More nodes than this are a cloud that nobody reads; the data file has all. */
-const MAX_NODES = 36;
-const MAX_LABEL_CHARS = 28;
-/** Room for the labels of the outermost nodes. */
-const MARGIN_X = 110;
-const MARGIN_Y = 50;
-
-/** Numbers and dates say little as nodes of their own, unless something relates to them. */
-const QUIET = ["CARDINAL", "ORDINAL", "DATE", "TIME", "QUANTITY", "PERCENT", "MONEY"];
+const MAX_NODES = 200;
+/** Above so many edges their words cover the names; the table has them. */
+const MAX_WORDED_EDGES = 40;
+const MAX_LABEL_CHARS = 24;
+/** Pixels; bold 13 px of DejaVu Sans, the widest of the faces that a system may choose. */
+const CHAR_WIDTH = 8.6;
+const LABEL_HEIGHT = 17;
+const MARGIN = 24;
+/** How much wider than high a label's box is taken to be. */
+const SQUEEZE = 2.2;
 
 export interface GraphPicture {
   svg: string;
+  /** Pixels. */
+  width: number;
+  height: number;
   shown: number;
   total: number;
+  edges: number;
 }
 
 interface Point {
   id: string;
   label: string;
+  name: string;
   type: string;
   radius: number;
+  halfWidth: number;
   x: number;
   y: number;
 }
@@ -38,99 +50,167 @@ interface Point {
 export function drawGraph(graph: KnowledgeGraph): GraphPicture | undefined {
   const related = new Set(graph.edges.flatMap(({ source, target }) => [source, target]));
   const chosen = graph.nodes
-    .filter(({ id, type }) => related.has(id) || !QUIET.includes(type))
+    .filter(({ id, type }) => related.has(id) || !QUIET_TYPES.includes(type))
     .toSorted(
       (a, b) =>
         Number(related.has(b.id)) - Number(related.has(a.id)) || b.mention_count - a.mention_count,
     )
     .slice(0, MAX_NODES);
   if (chosen.length < 2) return undefined;
-  const points = chosen.map(({ id, label, type, mention_count }, at): Point => {
-    const angle = at * 2.399963;
-    const distance = 30 * Math.sqrt(at + 1);
-    return {
-      id,
-      label: label.length > MAX_LABEL_CHARS ? `${label.slice(0, MAX_LABEL_CHARS - 1)}…` : label,
-      type,
-      radius: 6 + Math.min(14, 3 * Math.sqrt(mention_count)),
-      x: WIDTH / 2 + Math.cos(angle) * distance,
-      y: HEIGHT / 2 + Math.sin(angle) * distance,
-    };
-  });
+  const points = chosen.map(startPoint);
   const ids = new Set(points.map(({ id }) => id));
   const edges = graph.edges.filter(({ source, target }) => ids.has(source) && ids.has(target));
   layOut(points, edges);
+  const { width, height } = moveIntoView(points);
   const byId = new Map(points.map((point) => [point.id, point]));
-  const lines = edges.flatMap(({ source, target, predicate }) => {
-    const from = byId.get(source);
-    const to = byId.get(target);
-    return from === undefined || to === undefined ? [] : [drawEdge(from, to, predicate)];
+  const isWorded = edges.length <= MAX_WORDED_EDGES;
+  const pairs = new Map<string, string[]>();
+  for (const { source, target, predicate } of edges) {
+    const pair = JSON.stringify([source, target]);
+    pairs.set(pair, [...(pairs.get(pair) ?? []), predicate]);
+  }
+  const lines = [...pairs].flatMap(([pair, predicates]) => {
+    const [source = "", target = ""] = JSON.parse(pair) as string[];
+    const [from, to] = [byId.get(source), byId.get(target)];
+    return from === undefined || to === undefined || from === to
+      ? []
+      : [drawEdge(from, to, predicates.join(", "), isWorded)];
   });
-  const title = `Graph of ${points.length} names and ${edges.length} relationships`;
-  const svg = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}" class="graph"><defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow"/></marker></defs>${lines.join("")}${points.map(drawNode).join("")}</svg>`;
-  return { svg, shown: points.length, total: graph.nodes.length };
+  const title = `Graph of ${points.length} names and ${edges.length} relationships; the table below it says the same`;
+  const svg = `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${title}" class="graph"><defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow"/></marker></defs>${lines.map(({ line }) => line).join("")}${points.map(drawNode).join("")}${lines.map(({ words }) => words).join("")}</svg>`;
+  return {
+    svg,
+    width,
+    height,
+    shown: points.length,
+    total: graph.nodes.length,
+    edges: edges.length,
+  };
+}
+
+function startPoint(node: KnowledgeGraph["nodes"][number], at: number): Point {
+  const { id, label: name, type, mention_count: mentions } = node;
+  const label = name.length > MAX_LABEL_CHARS ? `${name.slice(0, MAX_LABEL_CHARS - 1)}…` : name;
+  // A sunflower: an even start that depends on nothing but the order.
+  const angle = at * 2.399963;
+  const distance = 40 * Math.sqrt(at + 1);
+  return {
+    id,
+    label,
+    name,
+    type,
+    radius: 6 + Math.min(12, 2.5 * Math.sqrt(mentions)),
+    halfWidth: Math.max(20, (label.length * CHAR_WIDTH) / 2),
+    x: Math.cos(angle) * distance,
+    y: Math.sin(angle) * distance,
+  };
 }
 
 function layOut(points: Point[], edges: readonly { source: string; target: string }[]): void {
   const links = edges.map(({ source, target }) => ({ source, target }));
+  const isSmall = points.length <= 40;
   const simulation = forceSimulation(points)
     .force(
       "link",
       forceLink<Point, { source: string; target: string }>(links)
         .id(({ id }) => id)
-        .distance(150),
+        .distance(isSmall ? 90 : 70),
     )
-    .force("charge", forceManyBody().strength(-420))
-    .force("x", forceX(WIDTH / 2).strength(0.05))
-    .force("y", forceY(HEIGHT / 2).strength(0.1))
+    .force("charge", forceManyBody().strength(isSmall ? -260 : -120))
+    .force("x", forceX(0).strength(isSmall ? 0.16 : 0.05))
+    .force("y", forceY(0).strength(isSmall ? 0.13 : 0.07))
     .force(
       "collide",
-      forceCollide<Point>(({ radius, label }) => radius + 10 + label.length * 2),
+      forceCollide<Point>(({ radius, halfWidth }) =>
+        Math.max(radius + LABEL_HEIGHT, (halfWidth + 8) / SQUEEZE),
+      ).iterations(3),
     )
     .stop();
   simulation.tick(STEPS);
-  const fit = (values: number[], size: number, margin: number): ((value: number) => number) => {
-    const low = Math.min(...values);
-    const scale = (size - 2 * margin) / Math.max(1, Math.max(...values) - low);
-    return (value) => margin + (value - low) * scale;
-  };
-  const fitX = fit(
-    points.map(({ x }) => x),
-    WIDTH,
-    MARGIN_X,
-  );
-  const fitY = fit(
-    points.map(({ y }) => y),
-    HEIGHT,
-    MARGIN_Y,
-  );
+}
+
+/** Undoes the squeeze and returns the size of the picture around all labels. */
+function moveIntoView(points: Point[]): { width: number; height: number } {
+  for (const point of points) point.x *= SQUEEZE;
+  const left = Math.min(...points.map(({ x, halfWidth }) => x - halfWidth)) - MARGIN;
+  const top = Math.min(...points.map(({ y, radius }) => y - radius)) - MARGIN;
   for (const point of points) {
-    point.x = fitX(point.x);
-    point.y = fitY(point.y);
+    point.x -= left;
+    point.y -= top;
   }
+  const width = Math.max(...points.map(({ x, halfWidth }) => x + halfWidth)) + MARGIN;
+  const height = Math.max(...points.map(({ y, radius }) => y + radius)) + LABEL_HEIGHT + MARGIN;
+  return { width: Math.ceil(width), height: Math.ceil(height) };
 }
 
-function drawEdge(from: Point, to: Point, predicate: string): string {
+function drawEdge(
+  from: Point,
+  to: Point,
+  predicate: string,
+  isWorded: boolean,
+): { line: string; words: string } {
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
-  const stop = (length - to.radius - 3) / length;
+  const stop = (length - to.radius - 4) / length;
   const [x, y] = [from.x + (to.x - from.x) * stop, from.y + (to.y - from.y) * stop];
-  const [middleX, middleY] = [(from.x + to.x) / 2, (from.y + to.y) / 2 - 4];
-  return `<line x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(x)}" y2="${round(y)}" class="edge" marker-end="url(#arrow)"/><text x="${round(middleX)}" y="${round(middleY)}" class="predicate">${escapeXml(predicate)}</text>`;
+  const [middleX, middleY] = [(from.x + to.x) / 2, (from.y + to.y) / 2 + 3];
+  const title = escapeXml(`${from.name} — ${predicate} → ${to.name}`);
+  return {
+    line: `<line x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(x)}" y2="${round(y)}" class="edge" marker-end="url(#arrow)"><title>${title}</title></line>`,
+    words: isWorded
+      ? `<text x="${round(middleX)}" y="${round(middleY)}" class="predicate">${escapeXml(predicate)}</text>`
+      : "",
+  };
 }
 
-function drawNode({ x, y, radius, label, type }: Point): string {
-  const below = y + radius + 14;
-  return `<g class="node type-${type.toLowerCase()}"><title>${escapeXml(`${label} (${type})`)}</title><circle cx="${round(x)}" cy="${round(y)}" r="${round(radius)}"/><text x="${round(x)}" y="${round(below)}">${escapeXml(label)}</text></g>`;
+/** Kinds differ in shape, not in colour alone. */
+function drawNode({ x, y, radius: r, label, name, type }: Point): string {
+  const title = `<title>${escapeXml(`${name} (${type})`)}</title>`;
+  const text = `<text x="${round(x)}" y="${round(y + r + LABEL_HEIGHT - 3)}">${escapeXml(label)}</text>`;
+  return `<g class="node type-${type.toLowerCase()}" data-name="${escapeXml(name)}">${title}${shapeOf(type, x, y, r)}${text}</g>`;
+}
+
+function shapeOf(type: string, x: number, y: number, r: number): string {
+  const polygon = (points: readonly (readonly [number, number])[]): string =>
+    `<polygon points="${points.map(([dx, dy]) => `${round(x + dx * r)},${round(y + dy * r)}`).join(" ")}"/>`;
+  switch (type) {
+    case "PERSON":
+      return `<circle cx="${round(x)}" cy="${round(y)}" r="${round(r)}"/>`;
+    case "ORG":
+    case "NORP":
+      return `<rect x="${round(x - r * 0.9)}" y="${round(y - r * 0.9)}" width="${round(r * 1.8)}" height="${round(r * 1.8)}" rx="2"/>`;
+    case "GPE":
+    case "LOC":
+    case "FAC":
+      return polygon([
+        [0, -1.15],
+        [1.15, 0],
+        [0, 1.15],
+        [-1.15, 0],
+      ]);
+    case "MONEY":
+    case "PERCENT":
+    case "QUANTITY":
+    case "CARDINAL":
+    case "ORDINAL":
+    case "DATE":
+    case "TIME":
+      return polygon([
+        [0, -1.1],
+        [1.05, 0.85],
+        [-1.05, 0.85],
+      ]);
+    default:
+      return polygon([
+        [-0.5, -1],
+        [0.5, -1],
+        [1.05, 0],
+        [0.5, 1],
+        [-0.5, 1],
+        [-1.05, 0],
+      ]);
+  }
 }
 
 function round(value: number): number {
   return Math.round(value * 10) / 10;
-}
-
-function escapeXml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
 }

@@ -17,7 +17,7 @@ export type TemplateTarget = "html" | "markdown";
 
 export async function renderTemplate(
   template: string,
-  view: Record<string, unknown>,
+  view: object,
   target: TemplateTarget,
 ): Promise<string> {
   const engine = new Liquid({

@@ -1,4 +1,5 @@
-/** What the report's templates see: plain data, already in words, no code. */
+/** What the report's templates and its DOCX see: plain data, already in words, no code. */
+import { VERIFICATIONS } from "../../core/intelligence.ts";
 import type { Entity, Evidence, Intelligence, KnowledgeGraph } from "../../core/intelligence.ts";
 import type { MediaInfo } from "../../core/media-info.ts";
 import { formatUsd } from "../../core/money.ts";
@@ -8,7 +9,10 @@ import type { Provenance } from "../../core/stage.ts";
 import type { Transcript } from "../../core/transcript.ts";
 import { formatClock } from "../formats/timecode.ts";
 import { drawGraph } from "./graph-svg.ts";
+import type { GraphPicture } from "./graph-svg.ts";
 import { formatSpan, linkTo, parseWebAddress } from "./links.ts";
+import { viewSpeakers, viewTimeline, viewTurns } from "./view-parts.ts";
+import type { SpeakerView, TimelineRow, TurnView } from "./view-parts.ts";
 
 export interface ReportInput {
   item: ItemInfo;
@@ -42,8 +46,9 @@ const TYPE_NAMES: Record<Entity["type"], string> = {
 const GROUP_ORDER = [...new Set(Object.values(TYPE_NAMES))];
 /** A report shows the first quotes of an entity; core.json has them all. */
 const MAX_QUOTES = 5;
+const MAX_QUOTE_CHARS = 2_000;
 
-interface QuoteView {
+export interface QuoteView {
   span: string;
   seconds: number;
   end: number;
@@ -51,32 +56,96 @@ interface QuoteView {
   speaker: string | null;
   text: string;
   is_unverified: boolean;
-  verification: string;
+  is_repaired: boolean;
+  verification: Evidence["verification"];
 }
 
-export function buildView(input: ReportInput, player: string | null): Record<string, unknown> {
+interface MomentView extends QuoteView {
+  description: string;
+  significance: string;
+}
+
+interface EntityView {
+  anchor: string;
+  name: string;
+  type: string;
+  mentions: number;
+  aliases: string;
+  confidence: number;
+  quotes: QuoteView[];
+  more: number;
+}
+
+interface RelationshipView {
+  id: string;
+  subject: string;
+  predicate: string;
+  object: string;
+  contradictions: string;
+  quotes: QuoteView[];
+}
+
+export interface ReportView {
+  title: string;
+  file_name: string;
+  url: string | null;
+  channel: string | null;
+  published_at: string | null;
+  description: string | null;
+  duration: string;
+  duration_seconds: number;
+  /** The published sound; null where the source has none. */
+  player: string | null;
+  has_video: boolean;
+  /** BCP 47: the language of what was said. The report's own words are English. */
+  language: string;
+  summary: string | null;
+  summary_quotes: QuoteView[];
+  sentiment: { overall: string; quotes: QuoteView[] } | null;
+  topics: { name: string; quotes: QuoteView[] }[];
+  key_points: string[];
+  moments: MomentView[];
+  speakers: SpeakerView[];
+  timeline: TimelineRow[];
+  /** Clocks under the timeline: start, quarters, end. */
+  ticks: string[];
+  entity_groups: { name: string; entities: EntityView[] }[];
+  entity_count: number;
+  relationships: RelationshipView[];
+  graph: GraphPicture | null;
+  turns: TurnView[];
+  segment_count: number;
+  /** What is missing, and why; empty: nothing that was asked for. */
+  lacks: { stage: string; why: string }[];
+  method: {
+    transcript: string;
+    findings: string;
+    quotes: number;
+    verified: number;
+    repaired: number;
+    unverified: number;
+    flagged: number;
+    version: string;
+    pipeline: string;
+    source_sha256: string;
+    cost: string;
+    stages: { id: string; uses: string; by: string; cost: string; ended_at: string }[];
+  };
+}
+
+export function buildView(input: ReportInput, player: string | null): ReportView {
   const { item, media, transcript, intelligence, provenance } = input;
   const { entities, relationships, key_moments: moments } = intelligence;
-  const address = item.url === null ? undefined : parseWebAddress(item.url);
   const sound = media.has_audio ? player : null;
-  const quoteOf = (
-    evidence: Pick<Evidence, "quote" | "start" | "end" | "speaker" | "verification">,
-  ): QuoteView => ({
-    span: formatSpan(evidence.start, evidence.end),
-    seconds: evidence.start,
-    end: evidence.end,
-    link: linkTo(item.url, sound, evidence.start, evidence.end),
-    speaker: evidence.speaker,
-    text: safeLine(evidence.quote, 2_000),
-    is_unverified: evidence.verification === "unverified",
-    verification: evidence.verification,
-  });
-  const picture = drawGraph(input.knowledge_graph);
-  const quotes = [...entities, ...relationships].flatMap(({ evidence }) => evidence);
+  const linkOf = (start: number, end: number): string | null => linkTo(item.url, sound, start, end);
+  const quoteOf = quoteViewer(linkOf);
+  const anchors = new Map(entities.map((entity, at) => [entity, `name-${at + 1}`]));
+  const anchorOf = (entity: Entity): string => anchors.get(entity) ?? "names";
+  const { topic_evidence: supported = [], summary_evidence: summaryQuotes = [] } = intelligence;
   return {
     title: safeLine(item.title ?? media.title ?? item.file_name, 300),
     file_name: safeLine(item.file_name, 300),
-    url: address?.href ?? null,
+    url: item.url === null ? null : (parseWebAddress(item.url)?.href ?? null),
     channel: item.channel,
     published_at: item.published_at,
     description: item.description === null ? null : safeText(item.description).slice(0, 2_000),
@@ -84,16 +153,27 @@ export function buildView(input: ReportInput, player: string | null): Record<str
     duration_seconds: media.duration,
     player: sound,
     has_video: media.has_video,
+    language: transcript.language ?? "",
     summary: intelligence.summary,
-    topics: intelligence.topics,
+    summary_quotes: summaryQuotes.slice(0, MAX_QUOTES).map(quoteOf),
+    sentiment: viewSentiment(intelligence, quoteOf),
+    topics: intelligence.topics.map((name) => ({
+      name,
+      quotes: (supported.find((topic) => topic.name === name)?.evidence ?? [])
+        .slice(0, MAX_QUOTES)
+        .map(quoteOf),
+    })),
     key_points: intelligence.key_points,
     moments: moments.map((moment) => ({
       ...quoteOf(moment),
-      description: moment.description,
+      // Offline rules have no words of their own: a quote twice says nothing more.
+      description: moment.description === moment.quote ? "" : moment.description,
       significance: moment.significance,
-      percent: media.duration > 0 ? Math.round((moment.start / media.duration) * 1000) / 10 : 0,
     })),
-    entity_groups: groupEntities(entities, quoteOf),
+    speakers: viewSpeakers(transcript),
+    timeline: viewTimeline(intelligence, anchorOf, media.duration, linkOf),
+    ticks: [0, 0.25, 0.5, 0.75, 1].map((part) => formatClock(media.duration * part)),
+    entity_groups: groupEntities(entities, quoteOf, anchorOf),
     entity_count: entities.length,
     relationships: relationships.map((relationship) => ({
       id: relationship.id,
@@ -103,41 +183,52 @@ export function buildView(input: ReportInput, player: string | null): Record<str
       contradictions: relationship.contradictions.join(", "),
       quotes: relationship.evidence.slice(0, MAX_QUOTES).map(quoteOf),
     })),
-    graph: picture?.svg ?? null,
-    graph_shown: picture?.shown ?? 0,
-    graph_total: picture?.total ?? 0,
-    turns: turnsOf(transcript, item.url, sound),
-    language: transcript.language ?? "en",
-    method: {
-      transcript: describeTranscript(transcript),
-      findings: describeFindings(intelligence),
-      quotes: quotes.length,
-      verified: quotes.filter(({ verification }) => verification === "verified").length,
-      repaired: quotes.filter(({ verification }) => verification === "repaired").length,
-      unverified: quotes.filter(({ verification }) => verification === "unverified").length,
-      version: provenance.clipscribe_version,
-      pipeline: provenance.pipeline,
-      source_sha256: provenance.source_sha256,
-      cost: formatUsd(provenance.stages.reduce((sum, { cost_usd }) => sum + cost_usd, 0)),
-      stages: provenance.stages.map(({ id, uses, provider, model }) => ({
-        id,
-        uses,
-        by: model ?? provider ?? "",
-      })),
-    },
+    graph: drawGraph(input.knowledge_graph) ?? null,
+    turns: viewTurns(transcript, linkOf),
+    segment_count: transcript.segments.length,
+    lacks: provenance.lacks.map(({ stage, why }) => ({ stage, why: safeLine(why) })),
+    method: describeMethod(input),
   };
+}
+
+function quoteViewer(
+  linkOf: (start: number, end: number) => string | null,
+): (evidence: Pick<Evidence, "quote" | "start" | "end" | "speaker" | "verification">) => QuoteView {
+  return ({ quote, start, end, speaker, verification }) => ({
+    span: formatSpan(start, end),
+    seconds: start,
+    end,
+    // A quote that nobody said has no second to show.
+    link: verification === "unverified" ? null : linkOf(start, end),
+    speaker: speaker === null ? null : safeLine(speaker, 200),
+    text: safeLine(quote, MAX_QUOTE_CHARS),
+    is_unverified: verification === "unverified",
+    is_repaired: verification === "repaired",
+    verification,
+  });
+}
+
+function viewSentiment(
+  { sentiment = null }: Intelligence,
+  quoteOf: (evidence: Evidence) => QuoteView,
+): ReportView["sentiment"] {
+  if (sentiment === null) return null;
+  const quotes = sentiment.evidence.slice(0, MAX_QUOTES).map(quoteOf);
+  return { overall: safeLine(sentiment.overall, 300), quotes };
 }
 
 function groupEntities(
   entities: readonly Entity[],
   quoteOf: (evidence: Evidence) => QuoteView,
-): { name: string; entities: unknown[] }[] {
-  const groups = new Map<string, unknown[]>();
+  anchorOf: (entity: Entity) => string,
+): ReportView["entity_groups"] {
+  const groups = new Map<string, EntityView[]>();
   for (const entity of entities) {
     const name = TYPE_NAMES[entity.type];
     const group = groups.get(name) ?? [];
     groups.set(name, group);
     group.push({
+      anchor: anchorOf(entity),
       name: entity.name,
       type: entity.type,
       mentions: entity.mention_count,
@@ -153,22 +244,37 @@ function groupEntities(
   });
 }
 
-function turnsOf(transcript: Transcript, url: string | null, player: string | null): unknown[] {
-  const turns: { speaker: string | null; segments: unknown[] }[] = [];
-  for (const { speaker, text, start, end, id } of transcript.segments) {
-    const segment = {
+function describeMethod(input: ReportInput): ReportView["method"] {
+  const { transcript, intelligence, provenance } = input;
+  const quotes = [
+    ...[...intelligence.entities, ...intelligence.relationships].flatMap(
+      ({ evidence }) => evidence,
+    ),
+    ...intelligence.key_moments,
+  ];
+  const [verified, repaired, unverified] = VERIFICATIONS.map(
+    (label) => quotes.filter(({ verification }) => verification === label).length,
+  );
+  return {
+    transcript: describeTranscript(transcript),
+    findings: describeFindings(intelligence),
+    quotes: quotes.length,
+    verified: verified ?? 0,
+    repaired: repaired ?? 0,
+    unverified: unverified ?? 0,
+    flagged: transcript.segments.filter(({ flags = [] }) => flags.length > 0).length,
+    version: provenance.clipscribe_version,
+    pipeline: provenance.pipeline,
+    source_sha256: provenance.source_sha256,
+    cost: formatUsd(provenance.stages.reduce((sum, { cost_usd }) => sum + cost_usd, 0)),
+    stages: provenance.stages.map(({ id, uses, provider, model, cost_usd: cost, ended_at }) => ({
       id,
-      text,
-      seconds: start,
-      end,
-      clock: formatClock(start),
-      link: linkTo(url, player, start, end),
-    };
-    const turn = turns.at(-1);
-    if (turn !== undefined && turn.speaker === speaker) turn.segments.push(segment);
-    else turns.push({ speaker, segments: [segment] });
-  }
-  return turns;
+      uses,
+      by: [provider, model].filter((part) => part !== null).join(" "),
+      cost: formatUsd(cost),
+      ended_at: ended_at.slice(0, 19).replace("T", " "),
+    })),
+  };
 }
 
 function describeTranscript({ provider, model }: Transcript): string {
