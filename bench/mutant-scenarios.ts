@@ -16,7 +16,7 @@ import { ClipscribeError } from "../core/errors.ts";
 import { RunnerId } from "../core/ids.ts";
 import { claimItem, planClaim, publishItem } from "../core/item-state.ts";
 import { parseObjectKey } from "../core/keys.ts";
-import { createSpending } from "../core/money.ts";
+import { settleOnce } from "../core/money.ts";
 import type { ItemState } from "../core/records.ts";
 import type { LeasedEvent, EventQueue } from "../ports/event-queue.ts";
 import { failing } from "../ports/failing.ts";
@@ -295,7 +295,8 @@ const silentPayment: Scenario = async (defences) => {
   };
   const world = engineWorld({ store, defences });
   const request = { provider: "p", model: "m", operation: "o", payload: {} };
-  const context = { signal, spending: createSpending(null), isAlive: () => Promise.resolve(false) };
+  const reserve = () => Promise.resolve(settleOnce(() => undefined));
+  const context = { signal, reserve, isAlive: () => Promise.resolve(false) };
   await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context).catch(() => undefined);
   return intent ? [] : ["money was spent of which no record speaks"];
 };

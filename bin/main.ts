@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 
 import { readVersion } from "./install.ts";
+import type { ApproveOptions } from "./approve.ts";
 import type { Io } from "./io.ts";
 
 type RunFlags = {
@@ -31,6 +32,16 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
 function parseUsd(text: string): number {
   if (/^\$?\d+(?:\.\d+)?$/.test(text)) return Number(text.replace("$", ""));
   throw new InvalidArgumentError("give dollars, as 2 or 0.50");
+}
+
+function withDefaults({ budget, json, plain, quiet, verbose }: RunFlags): ApproveOptions {
+  return {
+    budget: budget ?? null,
+    json: json ?? false,
+    plain: plain ?? false,
+    quiet: quiet ?? false,
+    verbose: verbose ?? false,
+  };
 }
 
 export function defineCommands(io: Io, setCode: (code: number) => void): Command {
@@ -70,16 +81,8 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
       const nothing = flags.again === true ? undefined : await reportNothingToDo(paths, look, io);
       if (nothing !== undefined) return setCode(nothing);
       const { run } = await import("./run.ts");
-      const {
-        pipeline,
-        again = false,
-        budget = null,
-        json = false,
-        plain = false,
-        quiet = false,
-        verbose = false,
-      } = flags;
-      setCode(await run(paths, { pipeline, again, budget, json, plain, quiet, verbose }, io));
+      const { pipeline, again = false } = flags;
+      setCode(await run(paths, { ...withDefaults(flags), pipeline, again }, io));
     });
   command("plan", "say what would run, what would be reused, and why")
     .argument("<path...>", "media files, folders, or .txt lists of URLs")
@@ -88,6 +91,23 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
     .action(async (paths: string[], flags: RunFlags) => {
       const { plan } = await import("./plan.ts");
       setCode(await plan(paths, { pipeline: flags.pipeline, json: flags.json ?? false }, io));
+    });
+  command("approve", "let what is held for money go on, and pay for it")
+    .argument("<job>", "the job's id, as run-talk-1a2b3c4d")
+    .addOption(pipelineOption())
+    .addOption(
+      new Option(
+        "--budget <usd>",
+        "what each item may cost; default: its estimate and a quarter",
+      ).argParser(parseUsd),
+    )
+    .option("--json", "one JSON object a line on stdout, logs on stderr")
+    .option("--plain", "no redrawing: for logs and screen readers")
+    .option("--quiet", "only the path of the report")
+    .option("--verbose", "more log lines on stderr")
+    .action(async (job: string, flags: RunFlags) => {
+      const { approve } = await import("./approve.ts");
+      setCode(await approve(job, { ...withDefaults(flags), pipeline: flags.pipeline }, io));
     });
   command("validate", "check a pipeline file and its stages")
     .argument("[file]", "default: pipeline.yaml")

@@ -1,4 +1,6 @@
 /** `clipscribe plan`: what a run would do, without doing it. Reads and hashes, writes nothing. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
@@ -22,6 +24,9 @@ import { findPipelineFile } from "./find-pipeline.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
 import { readSettings } from "./settings.ts";
+
+/** Reading a header takes no longer. */
+const PROBE_TIMEOUT_MS = 20_000;
 
 interface ItemPlan {
   item_id: string;
@@ -63,13 +68,32 @@ export async function plan(
     const ticket = describeTicket(submission, { id: item, source, info, sidecars }, new Date());
     const found = await readItem(store, keys.item(job, item));
     const before: Record<string, StageRecord> = found?.state.stages ?? {};
-    const mediaSeconds = await readDuration(before);
+    const mediaSeconds = (await readDuration(before)) ?? (await measure(drop.path));
     const stages = await planItem({ world, pipeline, ticket, cache, before, mediaSeconds }, signal);
     plans.push({ item_id: item, stages });
   }
   if (options.json) io.stdout(`${JSON.stringify({ schema: 1, job_id: job, items: plans })}\n`);
   else print(plans, collected.refused, io);
   return EXIT.complete;
+
+  /** How long the medium says that it is: enough for an estimate. */
+  async function measure(path: string): Promise<number | null> {
+    const scratch = mkdtempSync(join(tmpdir(), "clipscribe-plan-"));
+    const show = ["-show_entries", "format=duration", "-of", "csv=p=0"];
+    const call = {
+      tool: "ffprobe" as const,
+      args: ["-v", "error", ...show, "-i", path],
+      readable: [path],
+      writableDir: scratch,
+      timeoutMs: PROBE_TIMEOUT_MS,
+      maxStdoutBytes: 1_000,
+      signal,
+    };
+    const found = await world.tools.run(call).catch(() => undefined);
+    rmSync(scratch, { recursive: true, force: true });
+    const seconds = Number.parseFloat(found?.stdout ?? "");
+    return Number.isFinite(seconds) ? seconds : null;
+  }
 
   /** How long the medium is, where an earlier run has looked. */
   async function readDuration(before: Record<string, StageRecord>): Promise<number | null> {
@@ -106,8 +130,11 @@ function print(
   const seconds = all.reduce((sum, stage) => sum + (stage.seconds ?? 0), 0);
   const cost = all.reduce((sum, stage) => sum + (stage.costUsd ?? 0), 0);
   const isOpen = all.some((stage) => stage.seconds === null || stage.costUsd === null);
+  // Captions that turn up make the transcriber, and its price, unnecessary.
   const least = isOpen ? "at least " : "";
+  const dollars =
+    isOpen || cost === 0 ? `${least}${formatUsd(cost)}` : `at most ${formatUsd(cost)}`;
   io.stdout(
-    `${count("reuse")} reused, ${count("run")} to run, ${count("depends")} that depend on those; ${least}${(seconds / 60).toFixed(1)} min, ${least}${formatUsd(cost)}\n`,
+    `${count("reuse")} reused, ${count("run")} to run, ${count("depends")} that depend on those; ${least}${(seconds / 60).toFixed(1)} min, ${dollars}\n`,
   );
 }

@@ -1,23 +1,14 @@
 /** What a run prints at its end: for a person, or as the last JSON line. */
 import { join } from "node:path";
 
-import type { ErrorRecord } from "../core/errors.ts";
 import { EXIT, exitCodeOfStatuses } from "../core/exit-codes.ts";
 import { formatUsd } from "../core/money.ts";
 import type { ItemStatus } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { Collected } from "./collect-drops.ts";
 import type { Io } from "./io.ts";
+import type { ItemResult } from "./item-results.ts";
 import { reportOf } from "./nothing-to-do.ts";
-
-export interface ItemResult {
-  item_id: string;
-  status: ItemStatus;
-  path: string | null;
-  cost_usd: number;
-  stages: { id: string; state: string; why: string }[];
-  error: ErrorRecord | null;
-}
 
 export interface ReportOptions {
   json: boolean;
@@ -28,10 +19,10 @@ export function reportEnd(
   options: ReportOptions,
   io: Io,
   { job, resultsDir }: { job: string; resultsDir: string },
-  collected: Collected,
+  refusedDrops: Collected["refused"],
   results: ReadonlyMap<string, ItemResult>,
 ): number {
-  const refused = collected.refused.map(({ name, error }): ItemResult => ({
+  const refused = refusedDrops.map(({ name, error }): ItemResult => ({
     item_id: name,
     status: "failed",
     path: null,

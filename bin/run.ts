@@ -5,14 +5,13 @@ import { join } from "node:path";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError, toErrorRecord } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
-import { EXIT } from "../core/exit-codes.ts";
 import type { ItemId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
-import { fetchResults, sweepIncoming } from "../sync/fetch-results.ts";
+import { sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds, submitJob } from "../sync/submit-job.ts";
@@ -23,26 +22,24 @@ import { openMachine } from "./compose.ts";
 import type { ComposeOverrides, Machine } from "./compose.ts";
 import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
+import { collectResult } from "./item-results.ts";
+import type { ItemResult } from "./item-results.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
-import { openLog } from "./log.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
-import type { ItemResult } from "./report-run.ts";
+
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
-import { openRunView } from "./ui/run-view.ts";
-import type { RunView, ViewMode } from "./ui/run-view.ts";
+import { openView } from "./ui/open-view.ts";
+import type { ViewOptions } from "./ui/open-view.ts";
+import type { RunView } from "./ui/run-view.ts";
 
-export interface RunOptions {
+export interface RunOptions extends ViewOptions {
   pipeline?: string | undefined;
   again: boolean;
   /** USD an item, instead of the pipeline's; null: what was said before, or the pipeline's. */
   budget: number | null;
-  json: boolean;
-  plain: boolean;
-  quiet: boolean;
-  verbose: boolean;
 }
 
 export async function run(
@@ -53,23 +50,8 @@ export async function run(
 ): Promise<number> {
   const settings = await readSettings(io);
   const file = findPipelineFile(io, options.pipeline);
-  const mode = modeOf(options, io);
   let itemCount = 1;
-  const view = openRunView({
-    mode,
-    write: io.stdout,
-    columns: io.columns ?? 80,
-    color: io.columns !== null && !io.env["NO_COLOR"] && io.env["TERM"] !== "dumb",
-    itemCount: () => itemCount,
-    ...(mode === "terminal" && { draw: await openDraw() }),
-  });
-  const log = openLog({
-    write: io.stderr,
-    format: options.json ? "json" : "text",
-    level: options.verbose ? "info" : "warn",
-  });
-  const stop = new AbortController();
-  const forget = listenForInterrupt(io, stop, view);
+  const { view, log, signal, close } = await openView(options, io, () => itemCount);
   await using machine = openMachine(io, settings, log, overrides);
   try {
     view.busy("reading the pipeline");
@@ -79,7 +61,7 @@ export async function run(
       ledger: machine.ledger,
       downloader: openDownloader({ io, settings }),
       downloadsDir: join(settings.home, "downloads"),
-      signal: stop.signal,
+      signal,
       busy: (text) => view.busy(text),
     });
     itemCount = collected.drops.length;
@@ -93,20 +75,26 @@ export async function run(
       collected,
       settings,
       view,
-      signal: stop.signal,
+      signal,
       again: options.again,
       budget: options.budget,
     };
     const { id, results } = await runJob(job);
     view.stop();
-    if (stop.signal.aborted) return reportInterrupted(options, io, id, results);
-    return reportEnd(options, io, { job: id, resultsDir: settings.results }, collected, results);
+    if (signal.aborted) return reportInterrupted(options, io, id, results);
+    return reportEnd(
+      options,
+      io,
+      { job: id, resultsDir: settings.results },
+      collected.refused,
+      results,
+    );
   } catch (error) {
     view.stop();
-    if (stop.signal.aborted) return reportInterrupted(options, io, null, []);
+    if (signal.aborted) return reportInterrupted(options, io, null, []);
     throw error;
   } finally {
-    forget();
+    close();
   }
 }
 
@@ -150,9 +138,8 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
   sweepIncoming(settings.results, isGone);
 
   const onEnd = async (item: string, end: ItemState | ErrorRecord): Promise<void> => {
-    const result = "kind" in end ? unfinished(item, end) : resultOf(item, end);
-    results.set(item, result);
-    if (!("kind" in end) && end.manifest !== null) await fetchInto(job, end, result);
+    const note = (text: string): void => view.note(text);
+    results.set(item, await collectResult({ machine, settings, note }, item, end));
   };
   const done = handoffs.filter((handoff) => handoff.action === "done");
   const lost = new Set<ItemId>();
@@ -188,23 +175,6 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
   return { id, results };
 }
 
-async function fetchInto(job: Job, state: ItemState, result: ItemResult): Promise<void> {
-  try {
-    const { results, user } = job.settings;
-    const fetched = await fetchResults(job.machine.store, user, state, results);
-    result.path = fetched.folder;
-    if (fetched.keptAs !== null) {
-      job.view.note(
-        `you had changed the results of ${state.item_id}: they are kept as ${fetched.keptAs}`,
-      );
-    }
-  } catch (error) {
-    // The store has them: the next run brings them.
-    result.error = toErrorRecord(error);
-    result.status = "failed";
-  }
-}
-
 function markReused(result: ItemResult): void {
   result.stages = result.stages.map((stage) => ({
     ...stage,
@@ -228,25 +198,6 @@ function announceReuse(view: RunView, job: string, result: ItemResult): void {
       error: null,
     });
   }
-}
-
-function resultOf(item: string, state: ItemState): ItemResult {
-  return {
-    item_id: item,
-    status: state.status,
-    path: null,
-    cost_usd: state.cost,
-    stages: Object.entries(state.stages).map(([id, { state: how, why }]) => ({
-      id,
-      state: how,
-      why,
-    })),
-    error: state.error,
-  };
-}
-
-function unfinished(item: string, error: ErrorRecord): ItemResult {
-  return { item_id: item, status: "failed", path: null, cost_usd: 0, stages: [], error };
 }
 
 function takeSnapshot(
@@ -283,29 +234,6 @@ function takeSnapshot(
     items,
   };
   writeSnapshot(path, snapshot, Date.now());
-}
-
-function modeOf(options: RunOptions, io: Io): ViewMode {
-  if (options.json) return "json";
-  if (options.quiet) return "quiet";
-  return io.columns === null || options.plain || io.env["TERM"] === "dumb" ? "plain" : "terminal";
-}
-
-async function openDraw(): Promise<{ show(text: string): void; done(): void }> {
-  const { default: logUpdate } = await import("log-update");
-  return {
-    show: (text) => logUpdate(text),
-    done: () => logUpdate.clear(),
-  };
-}
-
-/** First: stop cleanly. Second: at once; whoever runs next takes the claim over. */
-function listenForInterrupt(io: Io, stop: AbortController, view: RunView): () => void {
-  return io.onInterrupt(() => {
-    if (stop.signal.aborted) process.exit(EXIT.interrupted);
-    view.note("stopping; press Ctrl-C again to stop at once");
-    stop.abort(new ClipscribeError("cancelled", "interrupted"));
-  });
 }
 
 function isGone(pid: number): boolean {

@@ -108,7 +108,7 @@ describe("the item's state machine", () => {
       stage: null,
       progress: 10,
       cost: 0,
-      endedStage: true,
+      wasFruitful: true,
     });
 
     const drained = requeueItem(fruitful, by(fruitful), { kind: "drained" });
@@ -129,7 +129,7 @@ describe("the item's state machine", () => {
       stage: null,
       progress: 10,
       cost: 0,
-      endedStage: true,
+      wasFruitful: true,
     });
 
     assert.equal(planClaim(fruitful, { run: 1 }, facts()).action, "claim");
@@ -232,7 +232,7 @@ function apply(state: ItemState, step: string): ItemState {
         stage: null,
         progress: 5,
         cost: 0,
-        endedStage: true,
+        wasFruitful: true,
       });
   }
 }

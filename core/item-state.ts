@@ -52,6 +52,7 @@ export function queueItem(ticket: Ticket, now: Date): ItemState {
     pipeline_digest: ticket.pipeline_digest,
     manifest: null,
     cost: 0,
+    estimate_usd: null,
     video_key: null,
     results_key: null,
     error: null,
@@ -100,8 +101,8 @@ export interface StageProgress {
   /** 0–100. */
   progress: number;
   cost: number;
-  /** A stage ended since the claim: the claim was not fruitless. */
-  endedStage: boolean;
+  /** A stage ended, or a call was paid for, since the claim: it was not fruitless. */
+  wasFruitful: boolean;
 }
 
 export function recordProgress(state: ItemState, by: Owned, progress: StageProgress): ItemState {
@@ -112,7 +113,7 @@ export function recordProgress(state: ItemState, by: Owned, progress: StageProgr
     stage: progress.stage,
     progress: Math.max(state.progress, Math.round(progress.progress)),
     cost: progress.cost,
-    fruitless_claims: progress.endedStage ? 0 : state.fruitless_claims,
+    fruitless_claims: progress.wasFruitful ? 0 : state.fruitless_claims,
     updated_at: by.now.toISOString(),
   };
 }
@@ -122,7 +123,14 @@ export function publishItem(
   state: ItemState,
   by: Owned,
   outcome: "complete" | "partial",
-  publish: { manifest: ManifestRef; resultsKey: string; stages: ItemState["stages"]; cost: number },
+  publish: {
+    manifest: ManifestRef;
+    resultsKey: string;
+    stages: ItemState["stages"];
+    cost: number;
+    /** Where it is known: what the run would cost in all, by estimate. */
+    estimateUsd?: number | null;
+  },
 ): ItemState {
   assertOwned(state, by);
   return {
@@ -136,6 +144,7 @@ export function publishItem(
     results_key: publish.resultsKey,
     stages: publish.stages,
     cost: publish.cost,
+    estimate_usd: publish.estimateUsd ?? state.estimate_usd,
     error: null,
     updated_at: by.now.toISOString(),
   };
@@ -171,6 +180,7 @@ export function endRun(
     error: ErrorRecord;
     stages: ItemState["stages"];
     cost: number;
+    estimateUsd?: number | null;
   },
 ): ItemState {
   assertOwned(state, by);
@@ -182,6 +192,7 @@ export function endRun(
     error: end.error,
     stages: end.stages,
     cost: end.cost,
+    estimate_usd: end.estimateUsd ?? state.estimate_usd,
     updated_at: by.now.toISOString(),
   };
 }

@@ -38,6 +38,7 @@ describe("keys", () => {
     assert.equal(keys.dead(job, item), "dead/me/run-talk-0a1b2c3d/talk.json");
     assert.equal(keys.outbox(job, sha), `outbox/me/run-talk-0a1b2c3d/${sha}.json`);
     assert.equal(keys.budget(new Date("2026-11-24T23:59:59Z")), "budgets/me/2026-11-24.json");
+    assert.equal(keys.jobBudget(job), `jobs/me/${job}/budget.json`);
     assert.equal(systemKeys.runner(RunnerId.parse("r1")), "sys/runners/r1.json");
   });
 

@@ -37,6 +37,8 @@ export interface UserKeys {
   dead(job: JobId, item: ItemId): ObjectKey;
   outbox(job: JobId, id: string): ObjectKey;
   budget(day: Date): ObjectKey;
+  /** The book of what a job may cost. */
+  jobBudget(job: JobId): ObjectKey;
 }
 
 export function keysOf(userId: UserId): UserKeys {
@@ -58,6 +60,7 @@ export function keysOf(userId: UserId): UserKeys {
     blob: (sha256) => key("blobs", user, sha256),
     dead: (job, item) => key("dead", user, job, `${item}.json`),
     outbox: (job, id) => key("outbox", user, job, `${id}.json`),
+    jobBudget: (job) => key("jobs", user, job, "budget.json"),
     budget: (day) => key("budgets", user, `${day.toISOString().slice(0, 10)}.json`),
   };
 }

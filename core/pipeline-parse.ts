@@ -127,7 +127,7 @@ function schemaProblems(error: z.ZodError, sourceMap: SourceMap): PipelineProble
     if (path.length === 0) return Object.keys(RawPipeline.shape);
     if (path[0] === "stages" && path.length === 2) return Object.keys(RawStage.shape);
     if (path.at(-1) === "retry") return ["attempts", "backoff"];
-    if (path.at(-1) === "budget") return ["item_usd"];
+    if (path.at(-1) === "budget") return Object.keys(RawPipeline.shape.budget.unwrap().shape);
     return [];
   });
 }
@@ -170,7 +170,11 @@ function toPipeline(raw: RawPipeline): Pipeline {
     })),
     publish: raw.publish,
     pools: raw.pools,
-    budget: { itemUsd: raw.budget.item_usd ?? null, jobUsd: null, dayUsd: null },
+    budget: {
+      itemUsd: raw.budget.item_usd ?? null,
+      jobUsd: raw.budget.job_usd ?? null,
+      dayUsd: raw.budget.day_usd ?? null,
+    },
   };
 }
 

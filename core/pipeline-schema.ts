@@ -93,19 +93,18 @@ export const RawPipeline = z.strictObject({
     .default({})
     .describe("How many stages of a kind run at once."),
   budget: z
-    .strictObject({ item_usd: usd.optional().describe("No item costs more.") })
+    .strictObject({
+      item_usd: usd.optional().describe("No item costs more."),
+      job_usd: usd.optional().describe("No job costs more: all that was dropped together."),
+      day_usd: usd.optional().describe("No more is spent on one day (UTC)."),
+    })
     .default({})
     .describe("Limits in US dollars."),
 });
 export type RawPipeline = z.output<typeof RawPipeline>;
 
 /** Keys that the design names and nothing acts on yet: refused, never accepted in silence. */
-export const NOT_SUPPORTED_YET: readonly string[] = [
-  "retention",
-  "notify",
-  "budget.job_usd",
-  "budget.day_usd",
-];
+export const NOT_SUPPORTED_YET: readonly string[] = ["retention", "notify"];
 
 /** The JSON Schema that editors read: templates/pipeline.schema.json. */
 export function pipelineJsonSchema(): Record<string, unknown> {

@@ -82,7 +82,13 @@ export const Metadata = z.object({
   options: z.record(z.string(), z.unknown()),
   device: text,
   notify: z.object({ email: text.nullable(), webhook: text.nullable() }),
-  control: z.object({ state: z.enum(CONTROL_STATES), budget_usd: usd.nullable() }),
+  control: z.object({
+    state: z.enum(CONTROL_STATES),
+    /** What each item may cost, instead of the pipeline's `item_usd`. */
+    budget_usd: usd.nullable(),
+    /** What a person said that the job may cost in all: counts instead of `job_usd` and `day_usd`. */
+    approved_usd: usd.nullable().default(null),
+  }),
 });
 export type Metadata = z.infer<typeof Metadata>;
 
@@ -148,6 +154,8 @@ export const ItemState = z.object({
   manifest: ManifestRef.nullable(),
   /** USD of this run. */
   cost: usd,
+  /** USD that the run would cost in all, as estimated before its first paid call. */
+  estimate_usd: usd.nullable().default(null),
   video_key: text.nullable(),
   results_key: text.nullable(),
   error: ErrorRecordSchema.nullable(),
@@ -238,6 +246,21 @@ export const CallCacheEntry = z.object({
   ended_at: instant.nullable(),
 });
 export type CallCacheEntry = z.infer<typeof CallCacheEntry>;
+
+/**
+ * The book of one budget, a day's or a job's. Runners take grants from it by compare-and-swap and
+ * spend those in memory; what is left of a grant comes back when its runner has nothing to do. The
+ * grant of a runner that died stays, and counts as spent.
+ */
+export const BudgetBook = z.object({
+  schema: z.literal(1),
+  /** USD of grants that came back. */
+  spent: usd,
+  /** USD by runner. */
+  grants: z.record(z.string(), usd),
+  updated_at: instant,
+});
+export type BudgetBook = z.infer<typeof BudgetBook>;
 
 export const DeadRecord = z.object({
   schema: z.literal(1),

@@ -237,7 +237,7 @@ export interface StageContext {
   readonly signal: AbortSignal;
   readonly log: StageLog;
   /** What the stage's `needs.provider` resolved to, or null where none is configured. */
-  readonly provider: { readonly provider: string; readonly model: string } | null;
+  readonly provider: ProviderChoice | null;
 
   /** Reads a file as UTF-8; invalid bytes become U+FFFD. @throws `contract` above 64 MiB. */
   readText(file: InputFile | OutputFile): Promise<string>;
@@ -277,10 +277,23 @@ export interface StageArguments<I extends Inputs, O extends Outputs, P extends z
   readonly __outputs?: O;
 }
 
-/** What a stage will take, for `clipscribe plan`. */
+/** What a stage will take, for `clipscribe plan` and for budgets. */
 export interface StageEstimate {
   seconds: number;
+  /** At most about this; budgets hold an item by it before its first paid call. */
   costUsd: number;
+}
+
+export interface EstimateAbout<Params> {
+  mediaSeconds: number;
+  params: Params;
+  /** Whom the stage would ask; null where nobody is configured. */
+  provider: ProviderChoice | null;
+}
+
+export interface ProviderChoice {
+  readonly provider: string;
+  readonly model: string;
 }
 
 export interface StageDefinition<
@@ -294,7 +307,7 @@ export interface StageDefinition<
   /** Params that name a text file beside pipeline.yaml: `run` gets the file's content instead. */
   readonly textParams?: readonly (keyof z.output<P> & string)[];
   readonly needs?: StageNeeds;
-  readonly estimate?: (about: { mediaSeconds: number; params: z.output<P> }) => StageEstimate;
+  readonly estimate?: (about: EstimateAbout<z.output<P>>) => StageEstimate;
   run(args: StageArguments<I, O, P>): Promise<OutputValues<O>> | OutputValues<O>;
 }
 

@@ -16,6 +16,8 @@ const MIN_WRITE_INTERVAL_MS = 1_000;
 
 export interface ItemProgress {
   onStage(id: string, record: StageRecord, ended: boolean): void;
+  /** A call was paid for: its price belongs into the item's record. */
+  onPaid(): void;
   readonly stages: Readonly<Record<string, StageRecord>>;
   /** Ends the writing, and returns the item as it is in the store now. */
   settle(): Promise<ItemVersion>;
@@ -37,7 +39,7 @@ export function openItemProgress(options: ProgressOptions): ItemProgress {
   // A claim after a crash shows at once that it ends stages: five that don't fail the item.
   let isUrgent = claimed.state.attempts > 1;
   let current = claimed;
-  let endedStage = false;
+  let wasFruitful = false;
   let running: string | null = null;
   let isDirty = false;
   let lastWriteMs = world.clock.monotonicMs();
@@ -47,7 +49,7 @@ export function openItemProgress(options: ProgressOptions): ItemProgress {
   const next = (state: ItemState): ItemState => {
     const ended = Object.values(stages).filter(({ ended_at }) => ended_at !== null).length;
     const progress = Math.min(99, (100 * ended) / Math.max(1, options.stageCount));
-    const change = { stages, stage: running, progress, cost: options.spentUsd(), endedStage };
+    const change = { stages, stage: running, progress, cost: options.spentUsd(), wasFruitful };
     return recordProgress(state, { ...by, now: world.clock.now() }, change);
   };
 
@@ -78,8 +80,12 @@ export function openItemProgress(options: ProgressOptions): ItemProgress {
     stages,
     onStage(id, record, ended) {
       stages[id] = record;
-      endedStage ||= ended;
+      wasFruitful ||= ended;
       running = record.state === "running" ? id : running === id ? null : running;
+      schedule();
+    },
+    onPaid() {
+      wasFruitful = true;
       schedule();
     },
     async settle() {

@@ -4,13 +4,13 @@ import { join } from "node:path";
 
 import type { RunnerId } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
-import type { Spending } from "../core/money.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { CachedArtifact, StageCacheEntry, StageRecord, Ticket } from "../core/records.ts";
 import type { InputFile } from "../core/stage.ts";
 import type { LocatedSource } from "../ports/sources.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import type { ItemLog } from "./item-log.ts";
+import type { ItemMoney } from "./item-money.ts";
 import type { Pools } from "./slots.ts";
 import type { StageCache } from "./stage-cache.ts";
 import type { RunnerWorld } from "./world.ts";
@@ -24,7 +24,7 @@ export interface ItemRun {
   readonly shelf: ArtifactShelf;
   readonly cache: StageCache;
   readonly log: ItemLog;
-  readonly spending: Spending;
+  readonly money: ItemMoney;
   /** Aborts with the reason why the work ends early. */
   readonly signal: AbortSignal;
   readonly isAlive: (runner: RunnerId) => Promise<boolean>;

@@ -7,8 +7,7 @@ import { canonicalJson, digestOf } from "../core/digest.ts";
 import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { RunnerId, Sha256 } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
-import { reserve } from "../core/money.ts";
-import type { Spending } from "../core/money.ts";
+import type { Reservation } from "../core/money.ts";
 import { CallCacheEntry } from "../core/records.ts";
 import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
 import type { Etag } from "../ports/object-store.ts";
@@ -21,8 +20,8 @@ const MAX_WAIT_MS = 3 * 60 * 60 * 1000;
 
 export interface PaidCallContext {
   signal: AbortSignal;
-  /** The item's spending, shared by its stages. */
-  spending: Spending;
+  /** Sets money aside. @throws `budget` */
+  reserve: (usd: number) => Promise<Reservation>;
   isAlive: (runner: RunnerId) => Promise<boolean>;
 }
 
@@ -83,23 +82,24 @@ export async function payOnce(
       await sameCall;
       continue;
     }
-    const release = reserve(context.spending, estimateUsd);
     const { promise, resolve: ended } = Promise.withResolvers<void>();
     underWay.set(digest, promise);
+    let reservation: Reservation | undefined;
     try {
+      reservation = await context.reserve(estimateUsd);
       const entry = startEntry(world, digest, estimateUsd);
       const etag = world.defences.paidIntentFirst
         ? await putEntry(world, key, entry, found?.etag ?? null, context.signal)
         : undefined;
       const answer = await call(context.signal);
-      context.spending.spentUsd += answer.costUsd;
+      reservation.settle(answer.costUsd);
       return await finish(world, key, entry, etag, answer);
     } catch (error) {
       // Lost the race to enter `running`: someone else is paying, so wait for that answer.
       if (isKind(error, "conflict")) continue;
       throw error;
     } finally {
-      release();
+      reservation?.settle(0);
       underWay.delete(digest);
       ended();
     }

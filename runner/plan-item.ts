@@ -5,6 +5,7 @@
 import { explainRun } from "../core/plan.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { StageRecord } from "../core/records.ts";
+import { estimateStage } from "./estimate-stage.ts";
 import type { IdentifyContext } from "./identify-stage.ts";
 import { identifyStage } from "./identify-stage.ts";
 import type { FinishedStage } from "./item-run.ts";
@@ -98,11 +99,11 @@ function reusedRecord(cache: StageRecord["cache"]): StageRecord {
 }
 
 function estimate(
-  { mediaSeconds }: PlanContext,
+  { world, mediaSeconds }: PlanContext,
   stage: CheckedStage,
 ): { seconds: number | null; costUsd: number | null } {
-  if (mediaSeconds === null || stage.contract.estimate === undefined) {
-    return { seconds: null, costUsd: stage.contract.needs?.provider === undefined ? 0 : null };
-  }
-  return stage.contract.estimate({ mediaSeconds, params: stage.params });
+  const known = estimateStage(world.providers, stage, mediaSeconds);
+  return (
+    known ?? { seconds: null, costUsd: stage.contract.needs?.provider === undefined ? 0 : null }
+  );
 }

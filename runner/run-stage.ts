@@ -58,6 +58,7 @@ export async function runStage(
         why,
         ingredients,
         tries,
+        finished,
       });
       return finish(run, stage, entry, ingredients, why);
     } catch (thrown) {
@@ -82,6 +83,7 @@ interface StageWork {
   why: string;
   ingredients: Ingredients;
   tries: number;
+  finished: ReadonlyMap<string, FinishedStage>;
 }
 
 async function runOnce(work: StageWork): Promise<FreshEntry> {
@@ -108,7 +110,7 @@ async function runOnce(work: StageWork): Promise<FreshEntry> {
       scratchDir,
       provider: work.provider,
     },
-    createStageHost(run, stage, sent, scratchDir, meter),
+    createStageHost(run, stage, sent, scratchDir, meter, work.finished),
     { timeoutMs: stage.timeoutMs, signal: run.signal },
   );
   if (world.defences.sourceIdentity) await source?.verify();

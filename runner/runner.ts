@@ -20,6 +20,7 @@ import type { TicketAddress } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { ItemState, Ticket } from "../core/records.ts";
 import { openArtifactShelf } from "./artifact-shelf.ts";
+import { openBudgets } from "./budgets.ts";
 import { claimTicket, putPoison } from "./claim.ts";
 import type { ClaimContext } from "./claim.ts";
 import { CancelledByPerson, ClaimLost, Drained } from "./interruptions.ts";
@@ -94,7 +95,8 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     poolsByPipeline.set(pipeline, pools);
     return pools;
   };
-  const shop: Workshop = { world, keys, shelf, cache, liveness, jobs, poolsOf };
+  const budgets = openBudgets(world, keys);
+  const shop: Workshop = { world, keys, shelf, cache, liveness, jobs, budgets, poolsOf };
   const itemName = ({ user, job, item }: TicketAddress): string => `${user}/${job}/${item}`;
   const claims: ClaimContext = {
     world,
@@ -177,6 +179,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
       void acknowledge(address.lane, leases);
       const ended = await workItem(shop, verdict, control);
       active.delete(itemName(address));
+      if (active.size === 0) await returnGrants();
       leaveSlot();
       if (ended.end === "requeued") return requeue(ticket, ended.delayMs);
       if (ended.end === "ended") await finish(verdict.ticket, ended.state);
@@ -186,6 +189,13 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     if (verdict.action === "finish-tail") await finish(verdict.ticket, verdict.state);
     await acknowledge(address.lane, leases);
     return undefined;
+  }
+
+  /** What isn't given back counts as spent. */
+  async function returnGrants(): Promise<void> {
+    await budgets.giveBack().catch((error: unknown) => {
+      log.warn("what is left of a budget could not be given back", { error });
+    });
   }
 
   async function requeue(ticket: PendingTicket, delayMs: number): Promise<number | undefined> {

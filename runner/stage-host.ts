@@ -1,5 +1,6 @@
 /** The runner's side of a stage's `ctx`: tools, providers, money, progress and log. */
 import { ClipscribeError } from "../core/errors.ts";
+import type { Reservation } from "../core/money.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { Usage } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
@@ -7,7 +8,7 @@ import type { PaidAnswer, PaidRequest, TranscribeAnswer } from "../core/stage.ts
 import type { ChatAnswer } from "../ports/providers.ts";
 import type { SentInput, StageHost } from "../ports/stage-pool.ts";
 import { providerOf } from "./identify-stage.ts";
-import type { ItemRun } from "./item-run.ts";
+import type { FinishedStage, ItemRun } from "./item-run.ts";
 import { payOnce } from "./paid-calls.ts";
 
 /** What one stage used; becomes part of its cache entry. */
@@ -26,6 +27,7 @@ export function createStageHost(
   sent: Record<string, SentInput>,
   scratchDir: string,
   meter: StageMeter,
+  finished: ReadonlyMap<string, FinishedStage>,
 ): StageHost {
   const { world } = run;
   const readable = readablePaths(sent);
@@ -37,7 +39,10 @@ export function createStageHost(
     call: (signal: AbortSignal) => Promise<PaidAnswer>,
   ): Promise<PaidAnswer> {
     await run.checkControl();
-    const context = { signal: run.signal, spending: run.spending, isAlive: run.isAlive };
+    const { signal, isAlive } = run;
+    const setAside = async (usd: number): Promise<Reservation> =>
+      run.money.reserve(usd, finished, signal);
+    const context = { signal, isAlive, reserve: setAside };
     const answer = await payOnce(world, run.keys, { request, estimateUsd, call }, context);
     meter.provider = { provider: request.provider, model: request.model };
     if (!answer.reused) meter.costUsd += answer.costUsd;

@@ -6,13 +6,14 @@ import { asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import { endRun, publishItem, requeueItem } from "../core/item-state.ts";
 import type { UserKeys } from "../core/keys.ts";
-import { createSpending } from "../core/money.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { ItemState, Metadata, Ticket } from "../core/records.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import { executeItem } from "./execute-item.ts";
 import { CancelledByPerson, ClaimLost, Drained, PausedByPerson } from "./interruptions.ts";
+import type { Budgets } from "./budgets.ts";
 import { openItemLog } from "./item-log.ts";
+import { openItemMoney } from "./item-money.ts";
 import { openItemProgress, writeOwned } from "./item-progress.ts";
 import type { ItemProgress } from "./item-progress.ts";
 import type { ItemVersion } from "./item-record.ts";
@@ -37,6 +38,7 @@ export interface Workshop {
   cache: StageCache;
   liveness: Liveness;
   jobs: JobMetadata;
+  budgets: Budgets;
   poolsOf: (pipeline: CheckedPipeline) => Pools;
 }
 
@@ -70,13 +72,21 @@ export async function workItem(
   const { world, keys } = shop;
   const { ticket, pipeline, version } = claimed;
   const key = keys.item(ticket.job_id, ticket.item_id);
-  const spending = createSpending(pipeline.budget.itemUsd, version.state.cost);
+  const money = openItemMoney({
+    world,
+    pipeline,
+    ticket,
+    shelf: shop.shelf,
+    budgets: shop.budgets,
+    spentUsd: version.state.cost,
+    onPaid: () => progress.onPaid(),
+  });
   const progress = openItemProgress({
     world,
     key,
     claimed: version,
     stageCount: pipeline.stages.length,
-    spentUsd: () => spending.spentUsd,
+    spentUsd: () => money.spentUsd,
     abort: (reason) => abort.abort(reason),
   });
   const { job_id, item_id, run } = ticket;
@@ -91,7 +101,7 @@ export async function workItem(
     shelf: shop.shelf,
     cache: shop.cache,
     log,
-    spending,
+    money,
     signal: abort.signal,
     isAlive: (other) => shop.liveness.isAlive(other),
     before: version.state.stages,
@@ -100,7 +110,8 @@ export async function workItem(
     isPaused: () => control.paused,
     checkControl: async () => {
       const { control: wanted } = await shop.jobs.read(job_id);
-      obey(wanted, (budgetUsd) => (spending.limitUsd = budgetUsd));
+      obey(wanted);
+      money.obey(wanted);
     },
   };
   world.listener({
@@ -113,7 +124,7 @@ export async function workItem(
   try {
     await work.checkControl();
     const finished = await executeItem(work, (reason) => abort.abort(reason));
-    const published = await preparePublish(work, finished, spending.spentUsd);
+    const published = await preparePublish(work, finished, money.spentUsd);
     const resultsKey = keys.results(job_id, item_id);
     const outcome = published.manifest.outcome;
     return await end(shop, key, progress, (state, by) =>
@@ -121,7 +132,8 @@ export async function workItem(
         manifest: published.ref,
         resultsKey,
         stages: progress.stages,
-        cost: spending.spentUsd,
+        cost: money.spentUsd,
+        estimateUsd: money.estimateUsd,
       }),
     );
   } catch (thrown) {
@@ -135,10 +147,9 @@ export async function workItem(
 }
 
 /** @throws what ends the work when a person said so. */
-export function obey(control: Metadata["control"], setBudget: (usd: number) => void): void {
+function obey(control: Metadata["control"]): void {
   if (control.state === "cancelled") throw new CancelledByPerson();
   if (control.state === "paused") throw new PausedByPerson();
-  if (control.budget_usd !== null) setBudget(control.budget_usd);
 }
 
 type Transition = (
@@ -171,7 +182,7 @@ async function endEarly(
     await progress.settle();
     return { end: "lost" };
   }
-  const { spending, world } = work;
+  const { money, world } = work;
   try {
     if (error instanceof Drained) {
       await end(shop, key, progress, (state, by) =>
@@ -195,7 +206,8 @@ async function endEarly(
         status,
         error: toErrorRecord(error),
         stages: settled(progress),
-        cost: spending.spentUsd,
+        cost: money.spentUsd,
+        estimateUsd: money.estimateUsd,
       }),
     );
   } catch (second) {

@@ -30,9 +30,9 @@ export default defineStage({
     at_once: z.int().min(1).max(16).default(4),
   }),
   needs: { provider: "chat", providerParam: "model", pool: "llm" },
-  estimate({ mediaSeconds, params }) {
-    const [provider = "", model = ""] = params.model.split("/", 2);
-    const spec = findModel("chat", provider, model);
+  estimate({ mediaSeconds, params, provider }) {
+    const asks = params.model !== OFFLINE_MODEL && provider !== null;
+    const spec = asks ? findModel("chat", provider.provider, provider.model) : undefined;
     if (spec === undefined) return { seconds: 1 + mediaSeconds / 3600, costUsd: 0 };
     const promptTokens = mediaSeconds * TOKENS_PER_SECOND;
     const usage = { promptTokens, cachedTokens: 0, outputTokens: promptTokens * 0.4 };

@@ -123,7 +123,7 @@ describe("the graph's picture", () => {
   test("is bounded, and absent where there is nothing to draw", () => {
     const nodes = Array.from({ length: 500 }, (_, at) => node(`n${at}`));
 
-    assert.equal(drawGraph({ nodes, edges: [] })?.shown, 36);
+    assert.equal(drawGraph({ nodes, edges: [] })?.shown, 200);
     assert.equal(drawGraph({ nodes: [], edges: [] }), undefined);
   });
 });

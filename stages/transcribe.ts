@@ -47,9 +47,9 @@ export default defineStage({
     tools: ["ffmpeg"],
     pool: "asr",
   },
-  estimate({ mediaSeconds, params }) {
-    const [provider = "", model = ""] = params.provider.split("/", 2);
-    const spec = findModel("transcriber", provider, model);
+  estimate({ mediaSeconds, params, provider }) {
+    const asks = params.provider !== "captions" && provider !== null;
+    const spec = asks ? findModel("transcriber", provider.provider, provider.model) : undefined;
     return spec === undefined
       ? { seconds: 1, costUsd: 0 }
       : { seconds: mediaSeconds / 20, costUsd: transcriptionCost(spec, mediaSeconds) };

@@ -102,6 +102,7 @@ async function writeMetadata(
     control: {
       state: "run",
       budget_usd: submission.budgetUsd ?? before?.metadata.control.budget_usd ?? null,
+      approved_usd: before?.metadata.control.approved_usd ?? null,
     },
   };
   if (before !== undefined && JSON.stringify(before.metadata) === JSON.stringify(metadata)) return;

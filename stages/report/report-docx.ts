@@ -2,11 +2,12 @@
  * The report as a Word document with real headings, for people who mark things up. The same view
  * gives the same bytes: the archive is packed again without the time of day.
  */
+import type * as DocxModule from "docx";
 import { strFromU8, strToU8, unzipSync, zipSync } from "fflate";
 
 import type { QuoteView, ReportView } from "./report-view.ts";
 
-type Docx = typeof import("docx");
+type Docx = typeof DocxModule;
 type Paragraph = InstanceType<Docx["Paragraph"]>;
 type Child = InstanceType<Docx["TextRun"]> | InstanceType<Docx["ExternalHyperlink"]>;
 

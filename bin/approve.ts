@@ -1,0 +1,74 @@
+/** `clipscribe approve JOB`: lets the items that were held for money go on, here and now. */
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { ClipscribeError } from "../core/errors.ts";
+import { EXIT } from "../core/exit-codes.ts";
+import { JobId } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
+import { formatUsd } from "../core/money.ts";
+import { approveJob } from "../sync/approve-job.ts";
+import type { Approval } from "../sync/approve-job.ts";
+import { awaitItems } from "./await-items.ts";
+import { LANE } from "./collect-drops.ts";
+import { openMachine } from "./compose.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import type { Io } from "./io.ts";
+import { collectResult } from "./item-results.ts";
+import type { ItemResult } from "./item-results.ts";
+import { loadPipeline } from "./load-pipeline.ts";
+import { openLog } from "./log.ts";
+import { reportEnd, reportInterrupted } from "./report-run.ts";
+import { readSettings } from "./settings.ts";
+import { openView } from "./ui/open-view.ts";
+import type { ViewOptions } from "./ui/open-view.ts";
+
+export interface ApproveOptions extends ViewOptions {
+  pipeline?: string | undefined;
+  /** USD an item; null: what each was estimated to cost, and a quarter. */
+  budget: number | null;
+}
+
+export async function approve(name: string, options: ApproveOptions, io: Io): Promise<number> {
+  const job = JobId.safeParse(name).data;
+  if (job === undefined) {
+    throw new ClipscribeError("config", `\`${name}\` is no job's id`, {
+      hint: "copy it from the message that said the job is held, as run-talk-1a2b3c4d",
+    });
+  }
+  const settings = await readSettings(io);
+  const { user, results: resultsDir } = settings;
+  const file = findPipelineFile(io, options.pipeline);
+  let approval: Approval = { items: [], jobUsd: 0 };
+  const { view, log, signal, close } = await openView(options, io, () => approval.items.length);
+  const results = new Map<string, ItemResult>();
+  await using machine = openMachine(io, settings, log);
+  try {
+    const { pipeline } = await loadPipeline(file, settings.home);
+    const request = { user, job, budgetUsd: options.budget, pipelineDigest: pipeline.digest };
+    approval = await approveJob(machine.store, systemClock, request);
+    if (approval.items.length === 0) {
+      view.stop();
+      io.stdout(`nothing in ${job} is held for money\n`);
+      return EXIT.complete;
+    }
+    const limits = approval.items.map(({ item, limitUsd }) => `${item} ${formatUsd(limitUsd)}`);
+    view.note(`approved at most: ${limits.join(", ")}`);
+    await awaitItems({
+      machine,
+      pipeline,
+      user,
+      sweepPrefix: `${keysOf(user).inbox(LANE)}${job}/`,
+      tickets: approval.items.map(({ ticket }) => ticket),
+      onEvent: (event) => view.event(event),
+      onEnd: async (item, end) => {
+        const note = (text: string): void => view.note(text);
+        results.set(item, await collectResult({ machine, settings, note }, item, end));
+      },
+      signal,
+    });
+    view.stop();
+    if (signal.aborted) return reportInterrupted(options, io, job, results);
+    return reportEnd(options, io, { job, resultsDir }, [], results);
+  } finally {
+    close();
+  }
+}

@@ -1,0 +1,53 @@
+/** What became of an item, and its files in the results folder. */
+import { toErrorRecord } from "../core/errors.ts";
+import type { ErrorRecord } from "../core/errors.ts";
+import type { ItemState, ItemStatus } from "../core/records.ts";
+import { fetchResults } from "../sync/fetch-results.ts";
+import type { Machine } from "./compose.ts";
+import type { Settings } from "./settings.ts";
+
+export interface ItemResult {
+  item_id: string;
+  status: ItemStatus;
+  path: string | null;
+  cost_usd: number;
+  stages: { id: string; state: string; why: string }[];
+  error: ErrorRecord | null;
+}
+
+/** Takes what is published for an item into the results folder; trouble becomes part of the result. */
+export async function collectResult(
+  {
+    machine,
+    settings,
+    note,
+  }: {
+    machine: Pick<Machine, "store">;
+    settings: Settings;
+    note: (text: string) => void;
+  },
+  item: string,
+  end: ItemState | ErrorRecord,
+): Promise<ItemResult> {
+  if ("kind" in end) {
+    return { item_id: item, status: "failed", path: null, cost_usd: 0, stages: [], error: end };
+  }
+  const result: ItemResult = {
+    item_id: item,
+    status: end.status,
+    path: null,
+    cost_usd: end.cost,
+    stages: Object.entries(end.stages).map(([id, { state, why }]) => ({ id, state, why })),
+    error: end.error,
+  };
+  if (end.manifest === null) return result;
+  try {
+    const { results, user } = settings;
+    const { folder, keptAs } = await fetchResults(machine.store, user, end, results);
+    if (keptAs !== null) note(`you had changed the results of ${item}: they are kept as ${keptAs}`);
+    return { ...result, path: folder };
+  } catch (error) {
+    // The store has them: the next run brings them.
+    return { ...result, status: "failed", error: toErrorRecord(error) };
+  }
+}
