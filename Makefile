@@ -15,18 +15,19 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report clean
+  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-cost approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
 	@echo "make plan [FILE=path]    what would run, what would be reused, why"
+	@echo "make approve JOB=id      let what is held for money go on, and pay for it"
 	@echo "make test                all tests that need Node and ffmpeg only"
 	@echo "make check               format, lint, import directions, types, tests"
 	@echo "make tour                a first stage of your own, step by step"
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large · campaign-paid"
-	@echo "make bench-evidence [DIR=sets] · bench-report"
+	@echo "make bench-evidence [DIR=sets] · bench-report · bench-cost"
 
 install:
 	@./scripts/bootstrap
@@ -42,6 +43,9 @@ run: install
 plan: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@$(EXPAND); $(CLI) plan $$ARGS -- "$$f"
+
+approve: install
+	@$(CLI) approve $$ARGS -- "$$JOB"
 
 validate: install
 	@$(CLI) validate
@@ -91,7 +95,7 @@ bench-report: install
 	@./scripts/install-tools chromium
 	@$(NODE) bench/bench-report.ts
 
-bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid: install
+bench-noop bench-stage bench-start bench-cost campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
 	@$(NODE) bench/$@.ts

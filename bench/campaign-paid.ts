@@ -5,19 +5,12 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  copyFileSync,
-  cpSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
+import { makeOwnProject } from "../samples/own-project.ts";
 import { startProviderServer } from "../stand-ins/provider-server.ts";
 import type { Received, Reply } from "../stand-ins/provider-server.ts";
 
@@ -93,18 +86,15 @@ async function answer(request: Received): Promise<Reply> {
 }
 
 await using server = await startProviderServer(answer);
-for (const folder of ["stages", "core", "templates"]) {
-  cpSync(join(ROOT, folder), join(dir, folder), { recursive: true });
-}
-symlinkSync(join(ROOT, "node_modules"), join(dir, "node_modules"));
-const pipeline = readFileSync(join(ROOT, "pipeline.yaml"), "utf8")
-  .replace(
-    "{ provider: auto }",
-    "{ provider: mistral/voxtral-mini-transcribe-3-0, chunk_minutes: 0.75 }",
-  )
-  .replace("{ model: auto }", "{ model: auto, chunk_chars: 2000 }")
-  .replace("attempts: 4, backoff: exponential", "attempts: 10, backoff: fixed");
-writeFileSync(join(dir, "pipeline.yaml"), pipeline);
+const pipelinePath = makeOwnProject(dir, (text) =>
+  text
+    .replace(
+      "{ provider: auto }",
+      "{ provider: mistral/voxtral-mini-transcribe-3-0, chunk_minutes: 0.75 }",
+    )
+    .replace("{ model: auto }", "{ model: auto, chunk_chars: 2000 }")
+    .replace("attempts: 4, backoff: exponential", "attempts: 10, backoff: fixed"),
+);
 const tone = ["-f", "lavfi", "-i", `sine=frequency=${200 + (SEED % 400)}:duration=${SECONDS}`];
 execFileSync("ffmpeg", ["-v", "error", ...tone, "-c:a", "aac", join(dir, "one.m4a")]);
 copyFileSync(join(dir, "one.m4a"), join(dir, "two.m4a"));
@@ -113,14 +103,7 @@ function start(): ReturnType<typeof spawn> {
   const files = [join(dir, "one.m4a"), join(dir, "two.m4a")];
   return spawn(
     process.execPath,
-    [
-      join(ROOT, "bin", "clipscribe.ts"),
-      "run",
-      "--json",
-      "--pipeline",
-      join(dir, "pipeline.yaml"),
-      ...files,
-    ],
+    [join(ROOT, "bin", "clipscribe.ts"), "run", "--json", "--pipeline", pipelinePath, ...files],
     {
       cwd: dir,
       detached: true,

@@ -11,6 +11,8 @@ export interface ItemResult {
   status: ItemStatus;
   path: string | null;
   cost_usd: number;
+  /** What it was estimated to cost before its first paid call; null where it paid for nothing. */
+  estimate_usd: number | null;
   stages: { id: string; state: string; why: string }[];
   error: ErrorRecord | null;
 }
@@ -30,13 +32,22 @@ export async function collectResult(
   end: ItemState | ErrorRecord,
 ): Promise<ItemResult> {
   if ("kind" in end) {
-    return { item_id: item, status: "failed", path: null, cost_usd: 0, stages: [], error: end };
+    return {
+      item_id: item,
+      status: "failed",
+      path: null,
+      cost_usd: 0,
+      estimate_usd: null,
+      stages: [],
+      error: end,
+    };
   }
   const result: ItemResult = {
     item_id: item,
     status: end.status,
     path: null,
     cost_usd: end.cost,
+    estimate_usd: end.estimate_usd,
     stages: Object.entries(end.stages).map(([id, { state, why }]) => ({ id, state, why })),
     error: end.error,
   };

@@ -129,12 +129,11 @@ function print(
   const count = (action: string): number => all.filter((stage) => stage.action === action).length;
   const seconds = all.reduce((sum, stage) => sum + (stage.seconds ?? 0), 0);
   const cost = all.reduce((sum, stage) => sum + (stage.costUsd ?? 0), 0);
-  const isOpen = all.some((stage) => stage.seconds === null || stage.costUsd === null);
+  const least = all.some((stage) => stage.seconds === null) ? "at least " : "";
+  const isOpen = all.some((stage) => stage.costUsd === null);
   // Captions that turn up make the transcriber, and its price, unnecessary.
-  const least = isOpen ? "at least " : "";
-  const dollars =
-    isOpen || cost === 0 ? `${least}${formatUsd(cost)}` : `at most ${formatUsd(cost)}`;
+  const bound = isOpen ? "at least " : cost === 0 ? "" : "at most ";
   io.stdout(
-    `${count("reuse")} reused, ${count("run")} to run, ${count("depends")} that depend on those; ${least}${(seconds / 60).toFixed(1)} min, ${dollars}\n`,
+    `${count("reuse")} reused, ${count("run")} to run, ${count("depends")} that depend on those; ${least}${(seconds / 60).toFixed(1)} min, ${bound}${formatUsd(cost)}\n`,
   );
 }

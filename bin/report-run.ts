@@ -27,6 +27,7 @@ export function reportEnd(
     status: "failed",
     path: null,
     cost_usd: 0,
+    estimate_usd: null,
     stages: [],
     error,
   }));

@@ -66,7 +66,6 @@ export function overBudget(
   const limit = formatUsd(limitUsd ?? 0);
   const message = `it would take the ${name} to ${formatUsd(wantedUsd)}; the budget is ${limit}`;
   return new ClipscribeError("budget", message, {
-    details: { budget: name, budget_usd: limitUsd ?? 0, wanted_usd: wantedUsd },
     hint: `raise \`budget: ${name}_usd\` in pipeline.yaml and run again`,
   });
 }

@@ -42,7 +42,7 @@ export interface ItemMoneyOptions {
 }
 
 export function openItemMoney(options: ItemMoneyOptions): ItemMoney {
-  const { world, pipeline, ticket, budgets } = options;
+  const { pipeline, ticket, budgets } = options;
   const spending = createSpending(pipeline.budget.itemUsd, options.spentUsd);
   let limits = pipeline.budget;
   let estimateUsd: number | null = null;

@@ -9,11 +9,14 @@ import { Intelligence } from "../core/intelligence.ts";
 import { chatCost, findModel } from "../core/models.ts";
 import { defineStage, json } from "../core/stage.ts";
 import { Transcript } from "../core/transcript.ts";
+import { INSTRUCTIONS } from "./findings/ask-model.ts";
 import { findByModel } from "./findings/find-by-model.ts";
 import { OFFLINE_MODEL, findOffline } from "./offline-rules/find-offline.ts";
 
-/** An hour of speech: 9,000 words, 14,000 tokens with the ids; findings are two fifths of that. */
-const TOKENS_PER_SECOND = 4;
+/** An hour of speech: 9,000 words, 62,000 characters with ids and times; findings are 2/5 of that. */
+const CHARS_PER_SECOND = 17;
+const CHARS_PER_TOKEN = 4;
+const ANSWER_SHARE = 0.4;
 
 export default defineStage({
   input: { transcript: json(Transcript) },
@@ -34,8 +37,11 @@ export default defineStage({
     const asks = params.model !== OFFLINE_MODEL && provider !== null;
     const spec = asks ? findModel("chat", provider.provider, provider.model) : undefined;
     if (spec === undefined) return { seconds: 1 + mediaSeconds / 3600, costUsd: 0 };
-    const promptTokens = mediaSeconds * TOKENS_PER_SECOND;
-    const usage = { promptTokens, cachedTokens: 0, outputTokens: promptTokens * 0.4 };
+    const chars = mediaSeconds * CHARS_PER_SECOND;
+    const calls = Math.ceil(chars / params.chunk_chars);
+    const promptTokens = (chars + calls * INSTRUCTIONS.length) / CHARS_PER_TOKEN;
+    const outputTokens = (chars / CHARS_PER_TOKEN) * ANSWER_SHARE;
+    const usage = { promptTokens, cachedTokens: 0, outputTokens };
     return { seconds: 10 + mediaSeconds / 60, costUsd: chatCost(spec, usage) };
   },
 

@@ -57,7 +57,7 @@ export function openCompatibleChat({
     model,
     estimateUsd(call) {
       const promptTokens = estimateTokens(call);
-      const expected = Math.ceil(promptTokens * ANSWER_SHARE);
+      const expected = Math.ceil((call.prompt.length / CHARS_PER_TOKEN) * ANSWER_SHARE);
       const outputTokens = Math.min(expected, call.maxAnswerTokens ?? expected);
       return chatCost(spec, { promptTokens, cachedTokens: 0, outputTokens });
     },

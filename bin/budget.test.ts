@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { TestContext } from "node:test";
+
+import { makeOwnProject } from "../samples/own-project.ts";
+import { startProviderServer } from "../stand-ins/provider-server.ts";
+import type { Received, Reply } from "../stand-ins/provider-server.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const SECONDS = 6;
+
+/** Charges what it got: $0.0003 for six seconds, about $0.0004 to read the few words in them. */
+function answer({ path, fields, json }: Received): Reply {
+  if (path.endsWith("/transcriptions")) {
+    // Each medium has words of its own: equal ones would be read, and paid for, once.
+    const words = ["The", "bridge", "was", `${fields.at(-1)?.sha256.slice(0, 6) ?? ""}.`];
+    const segments = words.map((text, at) => ({ text, start: at, end: at + 0.5 }));
+    return { body: { language: "en", segments, usage: { prompt_audio_seconds: SECONDS } } };
+  }
+  const content = JSON.stringify({ summary: { text: "A bridge.", evidence: [] } });
+  const { messages } = json as { messages: { content: string }[] };
+  const asked = messages.map((message) => message.content).join("");
+  const usage = { prompt_tokens: Math.ceil(asked.length / 4), completion_tokens: 10 };
+  return { body: { choices: [{ message: { content }, finish_reason: "stop" }], usage } };
+}
+
+async function world(t: TestContext, budget: string) {
+  const dir = mkdtempSync(join(tmpdir(), "clipscribe-budget-"));
+  const server = await startProviderServer(answer);
+  t.after(async () => {
+    await server[Symbol.asyncDispose]();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const pipeline = makeOwnProject(dir, (text) =>
+    text.replace(/^budget: .*$/m, `budget: ${budget}`),
+  );
+  const media = [300, 500].map((frequency) => {
+    const path = join(dir, `tone-${frequency}.m4a`);
+    const tone = `sine=frequency=${frequency}:duration=${SECONDS}`;
+    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", tone, "-c:a", "aac", path]);
+    return path;
+  });
+  const clipscribe = async (...args: string[]) => {
+    const env = {
+      PATH: process.env["PATH"],
+      HOME: dir,
+      CLIPSCRIBE_HOME: join(dir, "home"),
+      MISTRAL_API_KEY: "m",
+      MISTRAL_BASE_URL: server.url,
+      XAI_API_KEY: "x",
+      XAI_BASE_URL: server.url,
+    };
+    const entry = join(ROOT, "bin", "clipscribe.ts");
+    const child = spawn(process.execPath, [entry, ...args], {
+      cwd: dir,
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    return { code, stdout, stderr, end: lastJson(stdout) };
+  };
+  return { dir, server, pipeline, media, clipscribe };
+}
+
+interface End {
+  job_id: string;
+  items: { status: string; cost_usd: number; error: { message: string; hint: string } | null }[];
+}
+
+function lastJson(stdout: string): End {
+  try {
+    return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as End;
+  } catch {
+    return { job_id: "", items: [] };
+  }
+}
+
+describe("a budget", () => {
+  test("holds an item whose whole work does not fit, before its first call; approve goes on", async (t) => {
+    // The transcriber's $0.0003 would fit; what follows would not.
+    const { server, media, clipscribe } = await world(t, "{ item_usd: 0.0005 }");
+    const [talk = ""] = media;
+    const held = await clipscribe("run", "--json", talk);
+
+    assert.equal(held.code, 6, held.stderr);
+    assert.equal(server.received.length, 0);
+    const { job_id: job, items } = held.end;
+    assert.match(
+      items[0]?.error?.message ?? "",
+      /^it would take the item to \$0\.0007; the budget is \$0\.0005$/,
+    );
+    assert.match(items[0]?.error?.hint ?? "", new RegExp(`clipscribe approve ${job}`));
+
+    const approved = await clipscribe("approve", "--json", job);
+    assert.equal(approved.code, 0, approved.stderr);
+    assert.deepEqual(
+      approved.end.items.map(({ status }) => status),
+      ["complete"],
+    );
+    assert.equal(server.received.length, 2);
+    const again = await clipscribe("approve", job);
+    assert.deepEqual([again.code, again.stdout], [0, `nothing in ${job} is held for money\n`]);
+    assert.equal((await clipscribe("run", talk)).code, 0);
+    assert.equal(server.received.length, 2);
+  });
+
+  test("of a job holds the item that no longer fits; what is paid for stays paid", async (t) => {
+    const { server, media, clipscribe } = await world(t, "{ job_usd: 0.001 }");
+    const held = await clipscribe("run", "--json", ...media);
+
+    assert.equal(held.code, 6, held.stderr);
+    assert.deepEqual(held.end.items.map(({ status }) => status).toSorted(), ["complete", "held"]);
+    const spent = held.end.items.reduce((sum, { cost_usd }) => sum + cost_usd, 0);
+    assert.ok(spent <= 0.001, `spent ${spent}`);
+    const asked = server.received.length;
+
+    const approved = await clipscribe("approve", "--json", held.end.job_id);
+    assert.equal(approved.code, 0, approved.stderr);
+    assert.equal(server.received.length, 4, `asked ${asked} before`);
+  });
+
+  test("of a day counts what other jobs have spent, runs of a new process too", async (t) => {
+    const { server, media, clipscribe } = await world(t, "{ day_usd: 0.001 }");
+    const [one = "", two = ""] = media;
+    assert.equal((await clipscribe("run", one)).code, 0);
+    const held = await clipscribe("run", "--json", two);
+
+    assert.equal(held.code, 6);
+    assert.equal(server.received.length, 2);
+    assert.match(held.end.items[0]?.error?.message ?? "", /^it would take the day to/);
+    assert.equal((await clipscribe("approve", held.end.job_id)).code, 0);
+    assert.equal(server.received.length, 4);
+  });
+
+  test("an approval keeps to the pipeline that was held, and to jobs that there are", async (t) => {
+    const { server, pipeline, media, clipscribe } = await world(t, "{ item_usd: 0 }");
+    const held = await clipscribe("run", "--json", media[0] ?? "");
+    writeFileSync(
+      pipeline,
+      readFileSync(pipeline, "utf8").replace("item_usd: 0 ", "item_usd: 0.1 "),
+    );
+    const changed = await clipscribe("approve", held.end.job_id);
+
+    assert.equal(changed.code, 2, changed.stdout);
+    assert.match(changed.stderr, /pipeline has changed.*\n.*--budget/);
+    assert.match((await clipscribe("approve", "run-none-00000000")).stderr, /there is no such job/);
+    assert.equal((await clipscribe("approve", "../x")).code, 2);
+    assert.equal(server.received.length, 0);
+  });
+
+  test("plan says what whoever is configured would cost", async (t) => {
+    const { media, clipscribe } = await world(t, "{ item_usd: 1 }");
+    const { stdout } = await clipscribe("plan", media[0] ?? "");
+
+    assert.match(stdout, /transcript +depends +0\.0 min +\$0\.0003/);
+    assert.match(stdout, /at most \$0\.0007$/m);
+  });
+});
