@@ -7,7 +7,7 @@ override FILE := $(value FILE)
 override NAME := $(value NAME)
 override SEED := $(value SEED)
 override ARGS := $(value ARGS)
-export FILE NAME SEED ARGS
+export FILE NAME SEED ARGS JOB
 export CLIPSCRIBE_HOME ?= ./.clipscribe
 NODE := ./.tools/bin/node
 CLI := ./bin/clipscribe

@@ -7,9 +7,13 @@ import { promisify } from "node:util";
 import { findProgram } from "../adapters/ffmpeg/media-tools.ts";
 import { describeSandbox, detectSandbox } from "../adapters/sandbox/detect-sandbox.ts";
 import { EXIT } from "../core/exit-codes.ts";
+import { findModel, retirementWarning } from "../core/models.ts";
+import type { ModelKind } from "../core/models.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { Io } from "./io.ts";
+import { openProviders } from "./providers.ts";
 import { readSettings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 
 const runFile = promisify(execFile);
 const TIMEOUT_MS = 10_000;
@@ -79,6 +83,7 @@ export async function doctor({ json }: { json: boolean }, io: Io): Promise<numbe
     sandboxFinding(io),
     homeFinding("home", settings.home),
     homeFinding("results", settings.results),
+    ...modelFindings(settings, new Date()),
   ];
   const isReady = findings.every(
     ({ state, needed_for }) => needed_for !== "every run" || state !== "missing",
@@ -128,6 +133,32 @@ function ageOf(version: string): Pick<Finding, "state" | "say"> {
   return days > OLD_DAYS
     ? { state: "old", say: `${days} days old; ${update}` }
     : { state: "good", say: `${days} days old` };
+}
+
+/** Models that would be asked here and end soon, or have ended. */
+function modelFindings(settings: Settings, now: Date): Finding[] {
+  const { transcribers, chats } = openProviders(settings);
+  const kinds: [ModelKind, { provider: string; model: string } | undefined][] = [
+    ["transcriber", transcribers[0]],
+    ["chat", chats[0]],
+  ];
+  return kinds.flatMap(([kind, chosen]) => {
+    const spec = chosen && findModel(kind, chosen.provider, chosen.model);
+    if (chosen === undefined || spec === undefined) return [];
+    const warning = retirementWarning(spec, now);
+    const state = warning === undefined ? ("good" as const) : ("old" as const);
+    const say = warning === undefined ? "" : `${warning}; name another: \`clipscribe models\``;
+    const version = chosen.model;
+    return [
+      {
+        name: kind === "chat" ? "chat" : "speech",
+        state,
+        version,
+        needed_for: `${kind} by ${chosen.provider}`,
+        say,
+      },
+    ];
+  });
 }
 
 function nodeFinding(): Finding {

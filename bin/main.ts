@@ -117,10 +117,11 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
       setCode(await validate(file, { json: flags.json ?? false }, io));
     });
   command("models", "what each model can do and costs, and which ones are used here")
+    .addOption(pipelineOption())
     .option("--json", "one JSON object")
     .action(async (flags: RunFlags) => {
       const { models } = await import("./models.ts");
-      setCode(await models({ json: flags.json ?? false }, io));
+      setCode(await models({ json: flags.json ?? false, pipeline: flags.pipeline }, io));
     });
   command("verify", "check results by their files alone: hashes, quotes, graph")
     .argument("<folder...>", "results of an item, of a job, or all")

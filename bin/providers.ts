@@ -2,6 +2,7 @@
 import { openMistralTranscriber } from "../adapters/mistral/mistral-transcriber.ts";
 import { openCompatibleChat } from "../adapters/openai-compatible/chat.ts";
 import { openCompatibleTranscriber } from "../adapters/openai-compatible/transcriber.ts";
+import { openXaiTranscriber } from "../adapters/xai/xai-transcriber.ts";
 import { MODELS } from "../core/model-data.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { Providers } from "../runner/world.ts";
@@ -43,6 +44,9 @@ export function openProviders({ all }: Settings): Providers {
     } else if (spec.provider === "mistral" && spec.kind === "transcriber" && mistralKey !== null) {
       const baseUrl = value("MISTRAL_BASE_URL") ?? "";
       transcribers.push(openMistralTranscriber({ spec, key: mistralKey, baseUrl }));
+    } else if (spec.provider === "xai" && spec.kind === "transcriber" && xaiKey !== null) {
+      const baseUrl = value("XAI_BASE_URL") ?? "";
+      transcribers.push(openXaiTranscriber({ spec, key: xaiKey, baseUrl }));
     } else if (spec.provider === "xai" && spec.kind === "chat" && xaiKey !== null) {
       const { model } = spec;
       const baseUrl = value("XAI_BASE_URL") ?? "";

@@ -20,6 +20,8 @@ export interface TranscriberSpec extends ModelBase {
   readonly price: { readonly unit: "minute"; readonly usd: number };
   readonly words: boolean;
   readonly diarizes: boolean;
+  /** A language can be named without losing the times. */
+  readonly takesLanguage: boolean;
   /** Longest sound in one request. */
   readonly maxSeconds: number;
   readonly maxBytes: number;
@@ -49,6 +51,26 @@ export function findModel<Kind extends ModelKind>(
   const isOf = (spec: ModelSpec): spec is Extract<ModelSpec, { kind: Kind }> =>
     spec.kind === kind && spec.provider === provider;
   return MODELS.filter(isOf).find((spec) => spec.model === model || spec.model === "*");
+}
+
+/** The model that a pipeline names as `provider/model`. */
+export function findNamedModel(kind: ModelKind, name: string): ModelSpec | undefined {
+  const slash = name.indexOf("/");
+  return slash === -1 ? undefined : findModel(kind, name.slice(0, slash), name.slice(slash + 1));
+}
+
+/** Days before a model's end that a person is told. */
+const RETIREMENT_NOTICE_DAYS = 60;
+const DAY_MS = 86_400_000;
+
+/** Says that a model in use will not answer much longer; undefined where nothing is known of it. */
+export function retirementWarning(spec: ModelSpec, now: Date): string | undefined {
+  const { provider, model, retiresOn } = spec;
+  if (retiresOn === null) return undefined;
+  const days = Math.ceil((Date.parse(retiresOn) - now.getTime()) / DAY_MS);
+  if (days > RETIREMENT_NOTICE_DAYS) return undefined;
+  const when = days > 0 ? `in ${days} days, on` : "on";
+  return `${provider}/${model} ${days > 0 ? "retires" : "was retired"} ${when} ${retiresOn}`;
 }
 
 /** The first of a provider that still works. */

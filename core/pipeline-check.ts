@@ -5,7 +5,7 @@
 import { closestWord, didYouMean } from "./did-you-mean.ts";
 import { digestOf } from "./digest.ts";
 import { ClipscribeError } from "./errors.ts";
-import { problemOfModel } from "./models.ts";
+import { findNamedModel, problemOfModel } from "./models.ts";
 import { describeIssues, problemAt, sortProblems } from "./pipeline-parse.ts";
 import type {
   CheckedPipeline,
@@ -79,6 +79,37 @@ function hintForStage(
   return (isThere ? null : didYouMean(uses, known)) ?? error?.hint ?? null;
 }
 
+/** What `with:` names as models has to exist, to work still, and to be able to do what it should. */
+function checkModels(
+  { sourceMap }: ParsedPipeline,
+  { index, loaded }: Draft,
+  params: Record<string, unknown>,
+  problems: PipelineProblem[],
+): void {
+  const { needs = {}, misfit } = loaded.definition;
+  const { provider: kind, providerParam, fallbackParam } = needs;
+  if (kind === undefined) return;
+  const add = (path: (string | number)[], message: string, hint: string): void => {
+    const at = ["stages", index, "with", ...path];
+    problems.push(problemAt(sourceMap, at, "value", message, hint));
+  };
+  const named: [path: (string | number)[], name: unknown][] = [];
+  if (providerParam !== undefined) named.push([[providerParam], params[providerParam]]);
+  const fallbacks = fallbackParam === undefined ? [] : params[fallbackParam];
+  if (fallbackParam !== undefined && Array.isArray(fallbacks)) {
+    for (const [at, name] of fallbacks.entries()) named.push([[fallbackParam, at], name]);
+  }
+  for (const [path, name] of named) {
+    if (typeof name !== "string") continue;
+    const problem = problemOfModel(kind, name);
+    if (problem !== undefined) add(path, problem.message, problem.hint);
+    const model = findNamedModel(kind, name);
+    if (problem !== undefined || model === undefined) continue;
+    const unfit = misfit?.({ params, model });
+    if (unfit !== undefined) add([unfit.param], unfit.message, unfit.hint);
+  }
+}
+
 function checkStage(
   parsed: ParsedPipeline,
   drafts: readonly Draft[],
@@ -112,15 +143,7 @@ function checkStage(
     const message = `stage \`${stage.id}\` has no input \`${name}\``;
     problems.push(problemAt(sourceMap, ["stages", index, "in", name], "key", message, hint));
   }
-  const { provider, providerParam } = contract.needs ?? {};
-  const wanted = providerParam === undefined ? undefined : params[providerParam];
-  if (provider !== undefined && providerParam !== undefined && typeof wanted === "string") {
-    const problem = problemOfModel(provider, wanted);
-    const at = ["stages", index, "with", providerParam];
-    if (problem !== undefined) {
-      problems.push(problemAt(sourceMap, at, "value", problem.message, problem.hint));
-    }
-  }
+  checkModels(parsed, draft, params, problems);
   const pool = stage.pool ?? contract.needs?.pool ?? DEFAULT_POOL;
   if (stage.pool !== null && stage.pool !== DEFAULT_POOL && !Object.hasOwn(pipeline.pools, pool)) {
     const hint = didYouMean(pool, Object.keys(pipeline.pools)) ?? "add it under `pools:`";

@@ -31,6 +31,8 @@ export function stageIngredients(about: StageIngredients): Ingredients {
   const { stage } = about;
   const ingredients: Ingredients = { code: stage.codeDigest };
   for (const [name, value] of Object.entries(stage.params)) {
+    // Whom else one may ask changes nothing about what the one who answers says.
+    if (name === stage.contract.needs?.fallbackParam) continue;
     const text = stage.texts[name];
     ingredients[`params.${name}`] =
       text === undefined ? canonicalJson(value) : `text:${digestOf(text)}`;

@@ -9,6 +9,7 @@ import { z } from "zod";
 
 import { ClipscribeError } from "./errors.ts";
 import type { Sha256 } from "./ids.ts";
+import type { ModelSpec } from "./models.ts";
 import type { Usage } from "./records.ts";
 
 /** A file made by a stage or given to it. `fileName` is its name when it is published. */
@@ -160,6 +161,11 @@ export interface StageNeeds {
   readonly provider?: "transcriber" | "chat";
   /** The param that may name one as `provider/model`; without it, the best configured one. */
   readonly providerParam?: string;
+  /**
+   * The param that lists others, as `provider/model`, in their order: whom to ask when the first is
+   * out of reach or refuses the account. Not part of the stage key: whoever answers is.
+   */
+  readonly fallbackParam?: string;
   /** The pool whose slots it takes when the pipeline names none. Default `cpu`. */
   readonly pool?: string;
 }
@@ -184,6 +190,8 @@ export interface TranscribeRequest {
   /** BCP 47, or null to let the model find out. */
   language: string | null;
   durationSeconds: number;
+  /** Names and words that are said in it, spelled as they should be. */
+  terms?: readonly string[];
 }
 
 export interface TranscribeAnswer {
@@ -225,6 +233,17 @@ export interface PaidAnswer {
   costUsd: number;
 }
 
+/** A model's answer that is paid for and of no use; as an attempt of another number it is asked anew. */
+export class UnusableAnswer extends ClipscribeError {
+  /** False where it is known from before: nothing was asked, nothing paid. */
+  readonly isNew: boolean;
+
+  constructor(message: string, isNew: boolean, cause?: unknown) {
+    super("contract", message, { cause });
+    this.isNew = isNew;
+  }
+}
+
 export interface StageLog {
   debug(message: string, details?: Record<string, unknown>): void;
   info(message: string, details?: Record<string, unknown>): void;
@@ -258,7 +277,7 @@ export interface StageContext {
 
   /** @throws `config` where no transcriber is configured. */
   transcribe(request: TranscribeRequest): Promise<TranscribeAnswer>;
-  /** @throws `config` where no chat model is configured, `contract` if no answer fits the schema. */
+  /** @throws `config` where no chat model is configured, UnusableAnswer if it does not fit the schema. */
   chat<Answer>(request: ChatRequest<Answer>): Promise<Answer>;
   /**
    * Says that the outputs lack something that another run may bring. The item is then `partial`
@@ -296,6 +315,13 @@ export interface ProviderChoice {
   readonly model: string;
 }
 
+/** What a model can't do of what the params want. */
+export interface Misfit {
+  param: string;
+  message: string;
+  hint: string;
+}
+
 export interface StageDefinition<
   I extends Inputs = Inputs,
   O extends Outputs = Outputs,
@@ -308,6 +334,8 @@ export interface StageDefinition<
   readonly textParams?: readonly (keyof z.output<P> & string)[];
   readonly needs?: StageNeeds;
   readonly estimate?: (about: EstimateAbout<z.output<P>>) => StageEstimate;
+  /** For `validate`, where the pipeline names a model, and before the first call. */
+  readonly misfit?: (about: { params: z.output<P>; model: ModelSpec }) => Misfit | undefined;
   run(args: StageArguments<I, O, P>): Promise<OutputValues<O>> | OutputValues<O>;
 }
 

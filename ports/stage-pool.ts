@@ -47,6 +47,12 @@ export interface HostChatCall {
   maxAnswerTokens: number | null;
 }
 
+/** What a model said, read as JSON, or why it is of no use. */
+export type HostChatReply = {
+  /** False where it had been paid for, and kept, before. */
+  isNew: boolean;
+} & ({ answer: unknown } | { unusable: string });
+
 /** A transcription whose sound is hashed: equal sound is paid for once. */
 export interface HostTranscribeCall extends TranscribeRequest {
   audio: InputFile;
@@ -56,7 +62,7 @@ export interface HostTranscribeCall extends TranscribeRequest {
 export interface StageHost {
   tool(call: HostToolCall, onLine?: (line: string) => void): Promise<ToolResult>;
   transcribe(request: HostTranscribeCall): Promise<TranscribeAnswer>;
-  chat(call: HostChatCall): Promise<unknown>;
+  chat(call: HostChatCall): Promise<HostChatReply>;
   paid(request: PaidRequest, estimateUsd: number): Promise<PaidAnswer>;
   incomplete(why: string): void;
   progress(fraction: number, note: string): void;

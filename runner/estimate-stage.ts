@@ -1,7 +1,7 @@
 /** What a stage would take, by its own contract and whoever it would ask here. */
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { StageEstimate } from "../core/stage.ts";
-import { providerOf } from "./identify-stage.ts";
+import { providersOf } from "./identify-stage.ts";
 import type { Providers } from "./world.ts";
 
 /** Null where nobody can say: no estimate in the contract, or the duration is not known. */
@@ -12,7 +12,7 @@ export function estimateStage(
 ): StageEstimate | null {
   const { estimate } = stage.contract;
   if (estimate === undefined || mediaSeconds === null) return null;
-  const chosen = providerOf(providers, stage);
+  const [chosen] = providersOf(providers, stage);
   const provider = chosen && { provider: chosen.provider, model: chosen.model };
   return estimate({ mediaSeconds, params: stage.params, provider });
 }

@@ -27,15 +27,19 @@ export interface IdentifyContext {
   ticket: Ticket;
 }
 
-/** Returns what is missing (`stage.artifact`) where an input was not made. */
+/**
+ * What the stage is when `chosen` answers it. Returns what is missing (`stage.artifact`) where an
+ * input was not made.
+ */
 export async function identifyStage(
   context: IdentifyContext,
   stage: CheckedStage,
   finished: ReadonlyMap<string, FinishedStage>,
+  chosen: Provider | null,
 ): Promise<{ identity: StageIdentity } | { missing: string }> {
   const { inputs: bound, missing } = bindInputs(context, stage, finished);
   if (missing !== undefined) return { missing };
-  const provider = resolveProvider(context, stage);
+  const provider = chosen && { provider: chosen.provider, model: chosen.model };
   const provenance = provenanceFor(context, stage, finished);
   const inputs = digestInputs(bound, provenanceDigest(provenance));
   const isKeyed = stage.contract.needs?.keyed === true;
@@ -55,21 +59,23 @@ function digestInputs(
   return digests;
 }
 
-/** What the stage may ask: the one that its param names, else the best configured. */
-export function providerOf(
+export type Provider = Transcriber | ChatModel;
+
+/**
+ * Whom the stage may ask, in their order: the one that its param names, else the best configured,
+ * then the declared fallbacks that are configured. `[null]` where there is nobody to ask.
+ */
+export function providersOf(
   { transcribers, chats }: RunnerWorld["providers"],
   stage: CheckedStage,
-): Transcriber | ChatModel | null {
-  const { provider, providerParam = "" } = stage.contract.needs ?? {};
-  const wanted = stage.params[providerParam];
-  if (provider === "transcriber") return chooseProvider(transcribers, wanted);
-  return provider === "chat" ? chooseProvider(chats, wanted) : null;
-}
-
-function resolveProvider(
-  { world }: IdentifyContext,
-  stage: CheckedStage,
-): { provider: string; model: string } | null {
-  const found = providerOf(world.providers, stage);
-  return found === null ? null : { provider: found.provider, model: found.model };
+): [Provider | null, ...Provider[]] {
+  const { provider, providerParam = "", fallbackParam = "" } = stage.contract.needs ?? {};
+  if (provider === undefined) return [null];
+  const configured: readonly Provider[] = provider === "transcriber" ? transcribers : chats;
+  const fallbacks = stage.params[fallbackParam];
+  const wanted = [stage.params[providerParam], ...(Array.isArray(fallbacks) ? fallbacks : [])];
+  const [first = null, ...others] = new Set(
+    wanted.flatMap((name) => chooseProvider(configured, name) ?? []),
+  );
+  return [first, ...others];
 }

@@ -3,11 +3,12 @@
  * run is not known before it ran, and is said so.
  */
 import { explainRun } from "../core/plan.ts";
+import type { Ingredients } from "../core/plan.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { StageRecord } from "../core/records.ts";
 import { estimateStage } from "./estimate-stage.ts";
 import type { IdentifyContext } from "./identify-stage.ts";
-import { identifyStage } from "./identify-stage.ts";
+import { identifyStage, providersOf } from "./identify-stage.ts";
 import type { FinishedStage } from "./item-run.ts";
 import type { StageCache } from "./stage-cache.ts";
 
@@ -52,35 +53,31 @@ async function planStage(
   unknown: Set<string>,
   signal: AbortSignal,
 ): Promise<PlannedStage> {
-  const identified = await identifyStage(context, stage, finished);
-  if ("missing" in identified) {
-    unknown.add(stage.id);
-    const why = `needs ${identified.missing}, which is missing`;
-    return { stage: stage.id, action: "skip", why, seconds: 0, costUsd: 0 };
-  }
-  const { key, ingredients } = identified.identity;
-  const entry = await context.cache.find(key, signal);
   const record = context.before[stage.id];
-  if (entry !== undefined && record?.state !== undefined) {
-    finished.set(stage.id, { id: stage.id, record, entry, ingredients });
-    return { stage: stage.id, action: "reuse", why: "reused", seconds: 0, costUsd: 0 };
-  }
-  if (entry !== undefined) {
-    finished.set(stage.id, { id: stage.id, record: reusedRecord(entry.key), entry, ingredients });
-    return {
-      stage: stage.id,
-      action: "reuse",
-      why: "done for another item",
-      seconds: 0,
-      costUsd: 0,
-    };
+  let ingredients: Ingredients | undefined;
+  for (const provider of providersOf(context.world.providers, stage)) {
+    const identified = await identifyStage(context, stage, finished, provider);
+    if ("missing" in identified) {
+      unknown.add(stage.id);
+      const why = `needs ${identified.missing}, which is missing`;
+      return { stage: stage.id, action: "skip", why, seconds: 0, costUsd: 0 };
+    }
+    const { identity } = identified;
+    ingredients ??= identity.ingredients;
+    const entry = await context.cache.find(identity.key, signal);
+    if (entry === undefined) continue;
+    const reused = record ?? reusedRecord(entry.key);
+    const done = { id: stage.id, record: reused, entry, ingredients: identity.ingredients };
+    finished.set(stage.id, done);
+    const why = record === undefined ? "done for another item" : "reused";
+    return { stage: stage.id, action: "reuse", why, seconds: 0, costUsd: 0 };
   }
   unknown.add(stage.id);
   const earlier =
     record?.cache === undefined || record.cache === null
       ? undefined
       : await context.cache.peek(record.cache, signal);
-  const why = explainRun(earlier?.ingredients, ingredients);
+  const why = explainRun(earlier?.ingredients, ingredients ?? {});
   return { stage: stage.id, action: "run", why, ...estimate(context, stage) };
 }
 

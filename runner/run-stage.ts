@@ -8,12 +8,11 @@ import type { Ingredients } from "../core/plan.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { CachedArtifact, StageCacheEntry, StageRecord } from "../core/records.ts";
-import type { Provenance } from "../core/stage.ts";
 import type { MadeArtifact } from "../ports/stage-pool.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
-import { identifyStage } from "./identify-stage.ts";
+import { identifyStage, providersOf } from "./identify-stage.ts";
+import type { Provider, StageIdentity } from "./identify-stage.ts";
 import { sendInputs } from "./stage-inputs.ts";
-import type { BoundInput } from "./stage-inputs.ts";
 import { createStageHost } from "./stage-host.ts";
 import type { StageMeter } from "./stage-host.ts";
 
@@ -33,61 +32,88 @@ export class RetryLater extends ClipscribeError {
   }
 }
 
+/** A stage whose trouble looked transient, as often as the pipeline lets it be tried. */
+class OutOfTries extends ClipscribeError {
+  constructor(cause: ClipscribeError, tries: number) {
+    super("contract", `gave up after ${tries} tries: ${cause.message}`, {
+      cause,
+      hint: cause.hint ?? "run it again once the cause is gone: finished stages are kept",
+    });
+  }
+}
+
 export async function runStage(
   run: ItemRun,
   stage: CheckedStage,
   finished: ReadonlyMap<string, FinishedStage>,
 ): Promise<FinishedStage> {
-  const identified = await identifyStage(run, stage, finished);
-  if ("missing" in identified) return skip(run, stage, identified.missing);
-  const { bound, provider, provenance, ingredients, key } = identified.identity;
+  const providers = providersOf(run.world.providers, stage);
+  const identities: [Provider | null, StageIdentity][] = [];
+  for (const provider of providers) {
+    const identified = await identifyStage(run, stage, finished, provider);
+    if ("missing" in identified) return skip(run, stage, identified.missing);
+    const { identity } = identified;
+    // What any of those that may answer has answered is not asked again.
+    const reused = await run.cache.find(identity.key, run.signal);
+    if (reused !== undefined) return reuse(run, stage, reused, identity.ingredients);
+    identities.push([provider, identity]);
+  }
+  let instead = "";
+  for (const [index, [provider, identity]] of identities.entries()) {
+    const before = await ingredientsBefore(run, stage, identity.key);
+    const why = `${explainRun(before, identity.ingredients)}${instead}`;
+    const tries = index === 0 ? (run.before[stage.id]?.tries ?? 0) : 0;
+    const ended = await tryProvider({ run, stage, identity, provider, why, tries, finished });
+    if ("entry" in ended) return ended;
+    const next = identities[index + 1]?.[0];
+    if (next == null || !isProvidersFault(ended.error) || run.signal.aborted) {
+      return fail(run, stage, ended.error, why, ended.tries);
+    }
+    const name = `${next.provider}/${next.model}`;
+    instead = `; ${name} instead: ${ended.error.message}`;
+    run.log.add(stage.id, "warn", `goes on with the fallback ${name}`, toErrorRecord(ended.error));
+  }
+  throw new ClipscribeError("bug", "a stage has nobody to run it");
+}
 
-  const reused = await run.cache.find(key, run.signal);
-  if (reused !== undefined) return reuse(run, stage, reused, ingredients);
-  const why = explainRun(await ingredientsBefore(run, stage, key), ingredients);
-  let tries = run.before[stage.id]?.tries ?? 0;
+/** Out of reach after all tries, or refuses the account: another may do. */
+function isProvidersFault(error: ClipscribeError): boolean {
+  return error.kind === "denied" || error instanceof OutOfTries;
+}
+
+interface StageTry {
+  run: ItemRun;
+  stage: CheckedStage;
+  identity: StageIdentity;
+  provider: Provider | null;
+  why: string;
+  tries: number;
+  finished: ReadonlyMap<string, FinishedStage>;
+}
+
+/** Returns the error that ended its tries; throws where the claim ends. */
+async function tryProvider(
+  attempt: StageTry,
+): Promise<FinishedStage | { error: ClipscribeError; tries: number }> {
+  const { run, stage, why, identity } = attempt;
+  let { tries } = attempt;
   for (;;) {
     try {
-      const entry = await runOnce({
-        run,
-        stage,
-        bound,
-        provenance,
-        provider,
-        key,
-        why,
-        ingredients,
-        tries,
-        finished,
-      });
-      return finish(run, stage, entry, ingredients, why);
+      const entry = await runOnce({ ...attempt, tries });
+      return finish(run, stage, entry, identity.ingredients, why);
     } catch (thrown) {
       const error = asClipscribeError(thrown);
-      if (error.kind !== "transient" || run.signal.aborted)
-        return fail(run, stage, error, why, tries);
+      if (error.kind !== "transient" || run.signal.aborted) return { error, tries };
       tries++;
-      if (tries >= stage.retry.attempts)
-        return fail(run, stage, outOfAttempts(error, tries), why, tries);
+      if (tries >= stage.retry.attempts) return { error: new OutOfTries(error, tries), tries };
       await waitBeforeRetry(run, stage, error, tries, why);
     }
   }
 }
 
-interface StageWork {
-  run: ItemRun;
-  stage: CheckedStage;
-  bound: Record<string, BoundInput>;
-  provenance: Provenance;
-  provider: { provider: string; model: string } | null;
-  key: Sha256;
-  why: string;
-  ingredients: Ingredients;
-  tries: number;
-  finished: ReadonlyMap<string, FinishedStage>;
-}
-
-async function runOnce(work: StageWork): Promise<FreshEntry> {
-  const { run, stage, key } = work;
+async function runOnce(work: StageTry): Promise<FreshEntry> {
+  const { run, stage, provider } = work;
+  const { key, bound, provenance, ingredients } = work.identity;
   const { world } = run;
   using _slot = await run.pools(stage.pool).acquire(run.signal);
   const startedAt = world.clock.now();
@@ -95,11 +121,11 @@ async function runOnce(work: StageWork): Promise<FreshEntry> {
   world.listener({ ...about, type: "stage-started", stage: stage.id, why: work.why });
   run.onStage(stage.id, record("running", work.why, startedAt, null, key, work.tries), false);
 
-  const source = Object.values(work.bound).some(({ kind }) => kind === "source")
+  const source = Object.values(bound).some(({ kind }) => kind === "source")
     ? await run.files.source(run.signal)
     : undefined;
   if (world.defences.sourceIdentity) await source?.verify();
-  const sent = await sendInputs(run, work.bound, work.provenance);
+  const sent = await sendInputs(run, bound, provenance);
   const scratchDir = run.files.scratchDir(stage.id);
   const meter: StageMeter = { usage: {}, costUsd: 0, tools: {}, provider: null, incomplete: [] };
   const made = await world.pool.run(
@@ -108,9 +134,9 @@ async function runOnce(work: StageWork): Promise<FreshEntry> {
       inputs: sent,
       params: { ...stage.params, ...stage.texts },
       scratchDir,
-      provider: work.provider,
+      provider: work.identity.provider,
     },
-    createStageHost(run, stage, sent, scratchDir, meter, work.finished),
+    createStageHost(run, stage, sent, scratchDir, meter, work.finished, provider),
     { timeoutMs: stage.timeoutMs, signal: run.signal },
   );
   if (world.defences.sourceIdentity) await source?.verify();
@@ -120,7 +146,7 @@ async function runOnce(work: StageWork): Promise<FreshEntry> {
     kind: "stage",
     stage: stage.id,
     key,
-    ingredients: work.ingredients,
+    ingredients,
     artifacts,
     usage: meter.usage,
     cost: meter.costUsd,
@@ -290,13 +316,6 @@ async function waitBeforeRetry(
   });
   if (waitMs > MAX_WAIT_IN_CLAIM_MS) throw new RetryLater(waitMs, error);
   await world.clock.sleep(waitMs, run.signal);
-}
-
-function outOfAttempts(error: ClipscribeError, tries: number): ClipscribeError {
-  return new ClipscribeError("contract", `gave up after ${tries} tries: ${error.message}`, {
-    cause: error,
-    hint: error.hint ?? "run it again once the cause is gone: finished stages are kept",
-  });
 }
 
 function record(

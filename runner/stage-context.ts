@@ -6,6 +6,7 @@ import { mkdir, open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { ClipscribeError } from "../core/errors.ts";
+import { UnusableAnswer } from "../core/stage.ts";
 import type {
   ChatRequest,
   InputFile,
@@ -84,18 +85,18 @@ export function createStageContext(options: StageContextOptions): StageContext {
       });
     },
     async chat<Answer>(request: ChatRequest<Answer>) {
-      const answer = await host.chat({
+      const reply = await host.chat({
         instructions: request.instructions ?? null,
         attempt: request.attempt ?? 1,
         prompt: request.prompt,
         jsonSchema: options.toJsonSchema(request.schema),
         maxAnswerTokens: request.maxAnswerTokens ?? null,
       });
-      const parsed = request.schema.safeParse(answer);
+      if ("unusable" in reply) throw new UnusableAnswer(reply.unusable, reply.isNew);
+      const parsed = request.schema.safeParse(reply.answer);
       if (parsed.success) return parsed.data;
-      throw new ClipscribeError("contract", "the model's answer does not fit the schema", {
-        cause: parsed.error,
-      });
+      const message = "the model's answer does not fit the schema";
+      throw new UnusableAnswer(message, reply.isNew, parsed.error);
     },
     incomplete: (why) => host.incomplete(why),
     paid: (request, estimateUsd) => host.paid(request, estimateUsd),

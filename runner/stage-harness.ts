@@ -171,7 +171,10 @@ function testHost(
       });
     },
     transcribe: options.transcribe ?? refuse("transcriber"),
-    chat: (call) => (options.chat ?? refuse("chat model"))(call.prompt),
+    chat: async (call) => {
+      const answer = await (options.chat ?? refuse("chat model"))(call.prompt);
+      return { answer, isNew: true };
+    },
     paid: options.paid ?? refuse("provider"),
     progress: (fraction) => void heard.progress.push(fraction),
     incomplete: (why) => void heard.incomplete.push(why),

@@ -7,9 +7,10 @@ import { safeLine } from "../core/safe-text.ts";
 import type { PaidAnswer, PaidRequest, TranscribeAnswer } from "../core/stage.ts";
 import type { ChatAnswer } from "../ports/providers.ts";
 import type { SentInput, StageHost } from "../ports/stage-pool.ts";
-import { providerOf } from "./identify-stage.ts";
+import type { Provider } from "./identify-stage.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
 import { payOnce } from "./paid-calls.ts";
+import type { PaidResult } from "./paid-calls.ts";
 
 /** What one stage used; becomes part of its cache entry. */
 export interface StageMeter {
@@ -28,6 +29,7 @@ export function createStageHost(
   scratchDir: string,
   meter: StageMeter,
   finished: ReadonlyMap<string, FinishedStage>,
+  provider: Provider | null,
 ): StageHost {
   const { world } = run;
   const readable = readablePaths(sent);
@@ -37,7 +39,7 @@ export function createStageHost(
     request: PaidRequest,
     estimateUsd: number,
     call: (signal: AbortSignal) => Promise<PaidAnswer>,
-  ): Promise<PaidAnswer> {
+  ): Promise<PaidResult> {
     await run.checkControl();
     const { signal, isAlive } = run;
     const setAside = async (usd: number): Promise<Reservation> =>
@@ -49,7 +51,7 @@ export function createStageHost(
     for (const [unit, amount] of Object.entries(answer.usage)) {
       meter.usage[unit] = (meter.usage[unit] ?? 0) + amount;
     }
-    return { answer: answer.answer, usage: answer.usage, costUsd: answer.costUsd };
+    return answer;
   }
 
   return {
@@ -73,20 +75,19 @@ export function createStageHost(
       });
     },
     paid(request, estimateUsd) {
-      const provider = world.providers.paid.get(request.provider);
-      if (provider === undefined) throw noProvider(`provider ${request.provider}`);
-      return pay(request, estimateUsd, (signal) => provider.call(request, signal));
+      const payee = world.providers.paid.get(request.provider);
+      if (payee === undefined) throw noProvider(`provider ${request.provider}`);
+      return pay(request, estimateUsd, (signal) => payee.call(request, signal));
     },
     async transcribe(request) {
-      const transcriber = providerOf(world.providers, stage);
+      const transcriber = provider;
       if (transcriber === null || !("transcribe" in transcriber)) throw noProvider("transcriber");
-      const { provider, model } = transcriber;
-      const { language, durationSeconds, audio } = request;
+      const { language, durationSeconds, audio, terms = [] } = request;
       const call = {
-        provider,
-        model,
+        provider: transcriber.provider,
+        model: transcriber.model,
         operation: "transcribe",
-        payload: { language, durationSeconds },
+        payload: { language, durationSeconds, ...(terms.length > 0 && { terms }) },
       };
       const { answer } = await pay(
         { ...call, files: { audio } },
@@ -97,14 +98,14 @@ export function createStageHost(
       return { language: heard, segments };
     },
     async chat(call) {
-      const chat = providerOf(world.providers, stage);
+      const chat = provider;
       if (chat === null || !("chat" in chat)) throw noProvider("chat model");
-      const { provider, model } = chat;
-      const request = { provider, model, operation: "chat", payload: call };
-      const { answer } = await pay(request, chat.estimateUsd(call), (signal) =>
+      const by = { provider: chat.provider, model: chat.model };
+      const request = { ...by, operation: "chat", payload: call };
+      const { answer, reused } = await pay(request, chat.estimateUsd(call), (signal) =>
         chat.chat(call, signal),
       );
-      return readChatAnswer(answer as ChatAnswer);
+      return { ...readChatAnswer(answer as ChatAnswer), isNew: !reused };
     },
     incomplete: (why) => void meter.incomplete.push(safeLine(why)),
     progress: (fraction, note) =>
@@ -113,13 +114,16 @@ export function createStageHost(
   };
 }
 
-/** Some servers wrap their JSON in a Markdown fence. @throws `contract` */
-function readChatAnswer({ content, isWhole }: ChatAnswer): unknown {
-  if (!isWhole) throw new ClipscribeError("contract", "the model's answer ended at its limit");
+/** Some servers wrap their JSON in a Markdown fence. */
+function readChatAnswer({
+  content,
+  isWhole,
+}: ChatAnswer): { answer: unknown } | { unusable: string } {
+  if (!isWhole) return { unusable: "the model's answer ended at its limit" };
   try {
-    return JSON.parse(content.replace(/^\s*```(?:json)?\s*|\s*```\s*$/g, "")) as unknown;
-  } catch (cause) {
-    throw new ClipscribeError("contract", "the model's answer is no JSON", { cause });
+    return { answer: JSON.parse(content.replace(/^\s*```(?:json)?\s*|\s*```\s*$/g, "")) };
+  } catch {
+    return { unusable: "the model's answer is no JSON" };
   }
 }
 

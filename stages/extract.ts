@@ -24,6 +24,11 @@ export default defineStage({
   params: z.strictObject({
     /** `auto`: a configured chat model, else `offline/rules`; or `provider/model`. */
     model: z.string().default("auto"),
+    /** Asked in their order where the model is out of reach or refuses the account. */
+    fallback: z
+      .array(z.string().regex(/^[^/]+\/[^/]+$/, "use provider/model"))
+      .max(4)
+      .default([]),
     /** Offline: entities below this confidence are left out. */
     min_confidence: z.number().min(0).max(1).default(0.6),
     max_key_moments: z.int().min(0).max(100).default(12),
@@ -32,7 +37,7 @@ export default defineStage({
     /** Requests at once. */
     at_once: z.int().min(1).max(16).default(4),
   }),
-  needs: { provider: "chat", providerParam: "model", pool: "llm" },
+  needs: { provider: "chat", providerParam: "model", fallbackParam: "fallback", pool: "llm" },
   estimate({ mediaSeconds, params, provider }) {
     const asks = params.model !== OFFLINE_MODEL && provider !== null;
     const spec = asks ? findModel("chat", provider.provider, provider.model) : undefined;

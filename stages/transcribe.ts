@@ -10,9 +10,10 @@ import type { CaptionTrack } from "../core/captions.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { MediaInfo } from "../core/media-info.ts";
 import { findModel, transcriptionCost } from "../core/models.ts";
+import type { ModelSpec, TranscriberSpec } from "../core/models.ts";
 import { safeText } from "../core/safe-text.ts";
 import { defineStage, file, json } from "../core/stage.ts";
-import type { InputFile, OutputFile, StageContext } from "../core/stage.ts";
+import type { InputFile, Misfit, OutputFile, StageContext } from "../core/stage.ts";
 import { Transcript, segmentId } from "../core/transcript.ts";
 import { segmentCues } from "./captions-text/segment-cues.ts";
 import { flagSegments } from "./speech/flag-segments.ts";
@@ -21,6 +22,8 @@ import type { Part, SpokenSegment } from "./speech/merge-parts.ts";
 import { parseSilences, planParts } from "./speech/plan-parts.ts";
 import type { Span } from "./speech/plan-parts.ts";
 
+/** What a failure can make you wait for again. */
+const PART_MINUTES = 20;
 /** Models round up; a second more is no other file. */
 const SLACK_S = 1;
 
@@ -36,14 +39,24 @@ export default defineStage({
     provider: z.string().default("auto"),
     /** BCP 47, as a hint to the transcriber; null lets it find out. */
     language: z.string().min(2).max(20).nullable().default(null),
-    /** Longer sound is cut: what a failure can make you wait for again. */
-    chunk_minutes: z.number().min(0.5).max(180).default(20),
+    /** Longer sound is cut; null: 20, or what the model takes. */
+    chunk_minutes: z.number().min(0.5).max(180).nullable().default(null),
     /** Requests at once. */
     at_once: z.int().min(1).max(16).default(4),
+    /** Asked in their order where the provider is out of reach or refuses the account. */
+    fallback: z
+      .array(z.string().regex(/^[^/]+\/[^/]+$/, "use provider/model"))
+      .max(4)
+      .default([]),
+    /** Names that are spoken in it, spelled as they should be: at most 100. */
+    terms: z.array(z.string().min(1).max(64)).max(100).default([]),
+    /** Refuse a model that gives times for sentences only. */
+    word_times: z.boolean().default(false),
   }),
   needs: {
     provider: "transcriber",
     providerParam: "provider",
+    fallbackParam: "fallback",
     tools: ["ffmpeg"],
     pool: "asr",
   },
@@ -54,6 +67,7 @@ export default defineStage({
       ? { seconds: 1, costUsd: 0 }
       : { seconds: mediaSeconds / 20, costUsd: transcriptionCost(spec, mediaSeconds) };
   },
+  misfit: ({ params, model }) => misfitOf(model, params),
 
   async run({ input, params, ctx }) {
     const mayBeCaptions = params.provider === "auto" || params.provider === "captions";
@@ -74,6 +88,33 @@ export default defineStage({
     return { transcript: await bySpeech(audio, media.duration, params, ctx) };
   },
 });
+
+/** What the model can't do of what is wanted: better said before anything is paid. */
+function misfitOf(
+  model: ModelSpec,
+  params: { language: string | null; chunk_minutes: number | null; word_times: boolean },
+): Misfit | undefined {
+  if (model.kind !== "transcriber") return undefined;
+  const name = `${model.provider}/${model.model}`;
+  if (params.language !== null && !model.takesLanguage) {
+    const message = `\`${name}\` takes no language together with times`;
+    return { param: "language", message, hint: "remove it: the model finds the language out" };
+  }
+  if (params.word_times && !model.words) {
+    const message = `\`${name}\` gives no times for words`;
+    return {
+      param: "word_times",
+      message,
+      hint: "name a model with word times: `clipscribe models`",
+    };
+  }
+  const minutes = Math.floor(model.maxSeconds / 60);
+  if (params.chunk_minutes !== null && params.chunk_minutes > minutes) {
+    const message = `\`${name}\` takes at most ${minutes} minutes at once`;
+    return { param: "chunk_minutes", message, hint: `at most ${minutes}, or leave it out` };
+  }
+  return undefined;
+}
 
 function noTranscriber(): ClipscribeError {
   return new ClipscribeError(
@@ -97,16 +138,35 @@ function fromCaptions(track: CaptionTrack, duration: number): Transcript {
   };
 }
 
+interface SpeechParams {
+  language: string | null;
+  chunk_minutes: number | null;
+  at_once: number;
+  terms: readonly string[];
+  word_times: boolean;
+}
+
 /** Cuts what is too long for one request, asks for the parts together, and joins the answers. */
 async function bySpeech(
   audio: InputFile,
   durationSeconds: number,
-  params: { language: string | null; chunk_minutes: number; at_once: number },
+  params: SpeechParams,
   ctx: StageContext,
 ): Promise<Transcript> {
   const { provider = "unknown", model = null } = ctx.provider ?? {};
   const spec = findModel("transcriber", provider, model ?? "");
-  const longest = Math.min(params.chunk_minutes * 60, spec?.maxSeconds ?? Infinity);
+  const unfit = spec && misfitOf(spec, params);
+  if (unfit !== undefined) {
+    throw new ClipscribeError("config", unfit.message, {
+      hint: `${unfit.hint} (\`${unfit.param}\` in pipeline.yaml)`,
+    });
+  }
+  const longest = longestPart(
+    audio,
+    durationSeconds,
+    (params.chunk_minutes ?? PART_MINUTES) * 60,
+    spec,
+  );
   const silences = await findSilences(audio, durationSeconds, ctx);
   const spans = planParts(durationSeconds, silences, longest);
   const { language, parts } = await askForParts(audio, spans, params, ctx);
@@ -121,6 +181,18 @@ async function bySpeech(
   const flagged = segments.filter(({ flags }) => flags !== undefined).length;
   ctx.log.info("transcribed", { parts: parts.length, heard, segments: segments.length, flagged });
   return { schema: 1, language, duration: durationSeconds, provider, model, segments };
+}
+
+/** Seconds of a part: as wanted, within the model's length, and within its size with some room. */
+function longestPart(
+  audio: InputFile,
+  durationSeconds: number,
+  wanted: number,
+  spec: TranscriberSpec | undefined,
+): number {
+  if (spec === undefined) return wanted;
+  const bytesPerSecond = audio.sizeBytes / Math.max(1, durationSeconds);
+  return Math.min(wanted, spec.maxSeconds, (0.8 * spec.maxBytes) / Math.max(1, bytesPerSecond));
 }
 
 /** What is quieter than this for half a second is no speech. */
@@ -140,7 +212,7 @@ async function findSilences(
 async function askForParts(
   audio: InputFile,
   spans: readonly Span[],
-  params: { language: string | null; at_once: number },
+  params: SpeechParams,
   ctx: StageContext,
 ): Promise<{ language: string | null; parts: Part[] }> {
   const parts: Part[] = [];
@@ -151,8 +223,8 @@ async function askForParts(
     for (const [index, span] of queue) {
       const part = spans.length === 1 ? audio : await cutPart(audio, span, index, ctx);
       const durationSeconds = span.end - span.start;
-      const { language } = params;
-      const answer = await ctx.transcribe({ audio: part, language, durationSeconds });
+      const { language, terms } = params;
+      const answer = await ctx.transcribe({ audio: part, language, durationSeconds, terms });
       languages[index] = answer.language;
       parts[index] = { ...span, segments: answer.segments.map((each) => shift(each, span.start)) };
       ctx.progress(++done / spans.length, `${done} of ${spans.length} parts transcribed`);

@@ -137,3 +137,21 @@ export function refuseLikeMistral(request: Received, key: string): Reply | null 
     return error(404, "no such model");
   return null;
 }
+
+/** Refuses what xAI's documentation says it refuses. Null: the request is good. */
+export function refuseLikeXai(request: Received, key: string): Reply | null {
+  const error = (status: number, message: string): Reply => ({
+    status,
+    body: { code: "invalid-argument", error: message },
+  });
+  if (request.authorization !== `Bearer ${key}`)
+    return error(400, "Incorrect API key provided: x***");
+  if (request.path !== "/v1/stt") return null;
+  const names = request.fields.map(({ name }) => name);
+  // What comes after the file is not read.
+  if (names.at(-1) !== "file" || names.indexOf("file") !== names.length - 1)
+    return error(422, "the file must be the last field");
+  const known = ["format", "language", "diarize", "keyterm", "multichannel", "file"];
+  const unknown = names.find((name) => !known.includes(name));
+  return unknown === undefined ? null : error(422, `unknown field ${unknown}`);
+}

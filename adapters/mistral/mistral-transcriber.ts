@@ -1,18 +1,14 @@
 /**
- * Mistral's `POST /v1/audio/transcriptions`: multipart, streamed from disk. `language` is never
- * sent: it excludes `timestamp_granularities`, and a quote without a time is no evidence.
+ * Mistral's `POST /v1/audio/transcriptions`. `language` is never sent: it excludes
+ * `timestamp_granularities`, and a quote without a time is no evidence.
  */
-import { openAsBlob } from "node:fs";
-
-import { FormData } from "undici";
 import { z } from "zod";
 
-import { ClipscribeError } from "../../core/errors.ts";
 import { transcriptionCost } from "../../core/models.ts";
 import type { TranscriberSpec } from "../../core/models.ts";
 import type { TranscribeAnswer } from "../../core/stage.ts";
 import type { Transcriber } from "../../ports/providers.ts";
-import { ask } from "../provider-http/ask.ts";
+import { askTranscriber } from "../provider-http/ask-transcriber.ts";
 import { endpoint } from "../provider-http/base-url.ts";
 import { wordsToSegments } from "../provider-http/words-to-segments.ts";
 
@@ -46,33 +42,26 @@ export function openMistralTranscriber({ key, baseUrl, spec }: MistralOptions): 
     provider,
     model,
     estimateUsd: ({ durationSeconds }) => transcriptionCost(spec, durationSeconds),
-    async transcribe({ audio, durationSeconds }, signal) {
-      const body = async (): Promise<FormData> => {
-        const form = new FormData();
-        form.append("model", model);
-        form.append("timestamp_granularities", spec.words ? "word" : "segment");
-        if (spec.diarizes) form.append("diarize", "true");
-        form.append("file", await openAsBlob(audio.path, { type: "audio/ogg" }), "speech.ogg");
-        return form;
-      };
-      const url = endpoint(baseUrl, "/v1/audio/transcriptions");
-      const raw = await ask({ provider, url, key, body, signal });
-      const parsed = Answer.safeParse(raw);
-      if (!parsed.success) {
-        throw new ClipscribeError(
-          "contract",
-          "mistral's answer has another shape than documented",
-          {
-            cause: parsed.error,
-          },
-        );
-      }
-      const seconds = parsed.data.usage?.prompt_audio_seconds ?? durationSeconds;
-      return {
-        answer: { ...readAnswer(parsed.data), raw },
-        usage: { audio_seconds: seconds },
-        costUsd: transcriptionCost(spec, seconds),
-      };
+    async transcribe(request, signal) {
+      return askTranscriber({
+        spec,
+        url: endpoint(baseUrl, "/v1/audio/transcriptions"),
+        key,
+        fields: [
+          ["model", model],
+          ["timestamp_granularities", spec.words ? "word" : "segment"],
+          ...(spec.diarizes ? [["diarize", "true"] as const] : []),
+          // Neither spaces nor commas are taken.
+          ...(request.terms ?? []).map(
+            (term) => ["context_bias", term.replaceAll(/[\s,]+/g, "_")] as const,
+          ),
+        ],
+        request,
+        signal,
+        schema: Answer,
+        read: readAnswer,
+        secondsOf: ({ usage }) => usage?.prompt_audio_seconds,
+      });
     },
   };
 }

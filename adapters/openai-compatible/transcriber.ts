@@ -1,15 +1,11 @@
 /** `POST /v1/audio/transcriptions` as OpenAI, vLLM, speaches and LocalAI serve it: verbose_json. */
-import { openAsBlob } from "node:fs";
-
-import { FormData } from "undici";
 import { z } from "zod";
 
-import { ClipscribeError } from "../../core/errors.ts";
 import { transcriptionCost } from "../../core/models.ts";
 import type { TranscriberSpec } from "../../core/models.ts";
 import type { TranscribeAnswer } from "../../core/stage.ts";
 import type { Transcriber } from "../../ports/providers.ts";
-import { ask } from "../provider-http/ask.ts";
+import { askTranscriber } from "../provider-http/ask-transcriber.ts";
 import { endpoint } from "../provider-http/base-url.ts";
 import { wordsToSegments } from "../provider-http/words-to-segments.ts";
 
@@ -20,7 +16,7 @@ export interface CompatibleTranscriberOptions {
   spec: TranscriberSpec;
 }
 
-const Answer = z.object({
+const Timed = z.object({
   language: z.string().nullish(),
   segments: z
     .array(
@@ -35,6 +31,8 @@ const Answer = z.object({
     .nullish(),
   words: z.array(z.object({ word: z.string(), start: z.number(), end: z.number() })).nullish(),
 });
+/** Servers without `verbose_json` answer with the bare text. */
+const Answer = Timed.refine(({ segments, words }) => (segments ?? words) != null);
 
 export function openCompatibleTranscriber(options: CompatibleTranscriberOptions): Transcriber {
   const { key, baseUrl, model, spec } = options;
@@ -43,31 +41,26 @@ export function openCompatibleTranscriber(options: CompatibleTranscriberOptions)
     provider,
     model,
     estimateUsd: ({ durationSeconds }) => transcriptionCost(spec, durationSeconds),
-    async transcribe({ audio, durationSeconds, language }, signal) {
-      const body = async (): Promise<FormData> => {
-        const form = new FormData();
-        form.append("model", model);
-        form.append("response_format", "verbose_json");
-        form.append("timestamp_granularities[]", "word");
-        form.append("timestamp_granularities[]", "segment");
-        if (language !== null) form.append("language", language.slice(0, 2));
-        form.append("file", await openAsBlob(audio.path, { type: "audio/ogg" }), "speech.ogg");
-        return form;
-      };
-      const url = endpoint(baseUrl, "/v1/audio/transcriptions");
-      const raw = await ask({ provider, url, key, body, signal });
-      const parsed = Answer.safeParse(raw);
-      if (!parsed.success || (parsed.data.segments ?? parsed.data.words) == null) {
-        throw new ClipscribeError("contract", "the server's answer has no times", {
-          hint: "use a Whisper model: others answer without the seconds that quotes need",
-          cause: parsed.error,
-        });
-      }
-      return {
-        answer: { ...readAnswer(parsed.data), raw },
-        usage: { audio_seconds: durationSeconds },
-        costUsd: transcriptionCost(spec, durationSeconds),
-      };
+    async transcribe(request, signal) {
+      const { language, terms = [] } = request;
+      return askTranscriber({
+        spec,
+        url: endpoint(baseUrl, "/v1/audio/transcriptions"),
+        key,
+        fields: [
+          ["model", model],
+          ["response_format", "verbose_json"],
+          ["timestamp_granularities[]", "word"],
+          ["timestamp_granularities[]", "segment"],
+          ...(language === null ? [] : [["language", language.slice(0, 2)] as const]),
+          ...(terms.length === 0 ? [] : [["prompt", terms.join(", ")] as const]),
+        ],
+        request,
+        signal,
+        schema: Answer,
+        read: readAnswer,
+        secondsOf: () => null,
+      });
     },
   };
 }

@@ -89,7 +89,7 @@ async function send(
     const cause = error instanceof Error ? (error.cause ?? error) : error;
     throw new ClipscribeError("transient", `${provider} can't be reached or broke off`, {
       details: { host: new URL(url).host },
-      hint: "check the connection; it is tried again",
+      hint: "check the connection and the address; finished work is kept",
       cause,
     });
   }
@@ -142,7 +142,7 @@ function refusal(provider: string, status: number, answer: unknown, text: string
     denied: `check ${provider}'s API key and account, then run again: finished work is kept`,
     config: "check the model's name and the server's address; `clipscribe models` lists both",
     contract: "the request is refused as it is; finished work is kept",
-    transient: "it is tried again",
+    transient: "run it again later: finished work is kept",
   };
   const hint = hints[kind];
   return new ClipscribeError(kind, `${provider} answered ${status}: ${said}`, {

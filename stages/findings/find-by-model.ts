@@ -10,7 +10,10 @@ import { formatClock } from "../formats/timecode.ts";
 import { INSTRUCTIONS, ModelFindings, chunkSegments, promptOf } from "./ask-model.ts";
 import { assembleFindings } from "./assemble-findings.ts";
 
+/** New questions about one part, a run… */
 const ATTEMPTS = 2;
+/** …and in all its runs: a part that a model never reads well is left to a person. */
+const MAX_ATTEMPTS = 20;
 /** Findings of 24,000 characters are far shorter. */
 const MAX_ANSWER_TOKENS = 16_000;
 
@@ -52,10 +55,12 @@ async function askChunk(
   chunk: readonly Segment[],
   ctx: StageContext,
 ): Promise<ModelFindings | ClipscribeError> {
-  // An answer of no use makes the next attempt another call. One that never came does not: were it
-  // to, a run that is killed after the second try would begin with the first, and pay again.
+  let asked = 0;
+  // An answer of no use makes the next attempt another call; one of an earlier run is passed over
+  // in the same way. One that never came does not: were it to, a run that is killed after the
+  // second try would begin with the first, and pay again.
   let attempt = 1;
-  for (let tries = 1; ; tries++) {
+  for (;;) {
     try {
       return await ctx.chat({
         instructions: INSTRUCTIONS,
@@ -65,12 +70,13 @@ async function askChunk(
         attempt,
       });
     } catch (thrown) {
-      const error = thrown as ClipscribeError;
+      const error = thrown as ClipscribeError & { isNew?: boolean };
       ctx.signal.throwIfAborted();
       if (error.kind !== "contract" && error.kind !== "transient") throw error;
-      if (tries >= ATTEMPTS) return error;
+      if (error.isNew !== false) asked++;
+      if (asked >= ATTEMPTS || attempt >= MAX_ATTEMPTS) return error;
       if (error.kind === "contract") attempt++;
-      ctx.log.warn("a part will be asked again", { tries, error: error.message });
+      ctx.log.warn("a part will be asked again", { asked, error: error.message });
     }
   }
 }

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { TestContext } from "node:test";
+
+import { hasKind } from "../../core/errors.ts";
+import { findModel } from "../../core/models.ts";
+import type { TranscribeAnswer, TranscribeRequest } from "../../core/stage.ts";
+import { startProviderServer } from "../../stand-ins/provider-server.ts";
+import type { Reply } from "../../stand-ins/provider-server.ts";
+import { openCompatibleTranscriber } from "./transcriber.ts";
+
+async function ask(t: TestContext, reply: Reply, request: Partial<TranscribeRequest> = {}) {
+  const server = await startProviderServer(() => reply);
+  const dir = mkdtempSync(join(tmpdir(), "clipscribe-compatible-"));
+  t.after(async () => {
+    rmSync(dir, { recursive: true });
+    await server[Symbol.asyncDispose]();
+  });
+  const path = join(dir, "part.ogg");
+  writeFileSync(path, Buffer.alloc(5_000, 7));
+  const spec = findModel("transcriber", "openai-compatible", "whisper-1");
+  assert.ok(spec);
+  const options = { spec, model: "whisper-1", key: null, baseUrl: `${server.url}/` };
+  const transcriber = openCompatibleTranscriber(options);
+  const whole = { audio: { path }, language: null, durationSeconds: 60, ...request };
+  return { server, answer: transcriber.transcribe(whole, AbortSignal.timeout(20_000)) };
+}
+
+const SEGMENTS = [
+  { id: 0, text: " Good evening.", start: 0, end: 1.2, avg_logprob: -0.1 },
+  { id: 1, text: " Thank you.", start: 1.2, end: 2, avg_logprob: -1.5 },
+];
+
+describe("transcription by an OpenAI-compatible server", () => {
+  test("asks for times of words and segments; the language goes as two letters", async (t) => {
+    const body = { language: "en", segments: SEGMENTS };
+    const { server, answer } = await ask(t, { body }, { language: "pt-BR", terms: ["Ana", "Rio"] });
+    await answer;
+
+    const [received] = server.received;
+    assert.equal(received?.path, "/v1/audio/transcriptions");
+    assert.equal(received?.authorization, null);
+    assert.deepEqual(
+      received?.fields.map(({ name, value, bytes }) => [name, value || bytes]),
+      [
+        ["model", "whisper-1"],
+        ["response_format", "verbose_json"],
+        ["timestamp_granularities[]", "word"],
+        ["timestamp_granularities[]", "segment"],
+        ["language", "pt"],
+        ["prompt", "Ana, Rio"],
+        ["file", 5_000],
+      ],
+    );
+  });
+
+  test("gives each segment its own words, and the model's confidence", async (t) => {
+    const words = ["Good", "evening.", "Thank", "you."].map((word, at) => ({
+      word,
+      start: at * 0.6,
+      end: at * 0.6 + 0.5,
+    }));
+    const { answer } = await ask(t, { body: { language: "en", segments: SEGMENTS, words } });
+    const { segments } = (await answer).answer as TranscribeAnswer;
+
+    assert.deepEqual(
+      segments.map((segment) => segment.words?.map(({ text }) => text)),
+      [
+        ["Good", "evening."],
+        ["Thank", "you."],
+      ],
+    );
+    assert.deepEqual(
+      segments.map(({ confidence }) => confidence?.toFixed(2)),
+      ["0.90", "0.22"],
+    );
+  });
+
+  test("a server that knows words only is understood", async (t) => {
+    const words = [
+      { word: "Good", start: 0, end: 0.4 },
+      { word: "evening.", start: 0.5, end: 1 },
+    ];
+    const { answer } = await ask(t, { body: { words } });
+    const { segments } = (await answer).answer as TranscribeAnswer;
+
+    assert.deepEqual(
+      segments.map(({ text }) => text),
+      ["Good evening."],
+    );
+  });
+
+  test("bare text is refused: nobody could check a quote against it", async (t) => {
+    const { answer } = await ask(t, { body: { text: "Good evening." } });
+
+    await assert.rejects(answer, hasKind("contract"));
+  });
+
+  test("your own server costs nothing", async (t) => {
+    const { answer } = await ask(t, { body: { segments: SEGMENTS } });
+
+    assert.equal((await answer).costUsd, 0);
+  });
+});
