@@ -68,7 +68,7 @@ test: install
 	@$(NODE) scripts/test.ts
 
 test-readers: install
-	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' chromium soffice
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' chromium soffice openssl
 	@$(NODE) scripts/test.ts readers
 
 test-download: install

@@ -125,6 +125,7 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     pool: inlinePool,
     pipelines: { find: (digest) => (digest === PIPELINE.digest ? PIPELINE : undefined) },
     providers: options.providers ?? { transcribers: [], chats: [], paid: new Map() },
+    timestamps: null,
     processes: null,
     cores: 2,
     items: 2,

@@ -15,7 +15,6 @@ import type { Io } from "./io.ts";
 import { collectResult } from "./item-results.ts";
 import type { ItemResult } from "./item-results.ts";
 import { loadPipeline } from "./load-pipeline.ts";
-import { openLog } from "./log.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import { openView } from "./ui/open-view.ts";

@@ -24,6 +24,7 @@ import type { Log } from "../ports/log.ts";
 import { notifying } from "../ports/notifying.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
+import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
 import { ALL_DEFENCES } from "../runner/defences.ts";
 import type { Defences } from "../runner/defences.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
@@ -79,6 +80,8 @@ export function openMachine(
   });
   const processes = openProcessWatch();
   const providers = openProviders(settings);
+  const tsaUrl = settings.all.get("CLIPSCRIBE_TSA_URL")?.value ?? null;
+  const timestamps = tsaUrl === null ? null : lazyTimestamps(tsaUrl);
   return {
     store,
     queue,
@@ -98,6 +101,7 @@ export function openMachine(
       pool,
       pipelines: { find: (digest) => (digest === pipeline.digest ? pipeline : undefined) },
       providers,
+      timestamps,
       processes,
       cores,
       items: cores * ITEMS_PER_CORE,
@@ -119,6 +123,16 @@ export function openMachine(
 function newRunnerId(): RunnerId {
   const host = slugOf(hostname(), "host").slice(0, 30).replace(/-+$/, "");
   return RunnerId.parse(`${host}-${process.pid}-${randomBytes(4).toString("hex")}`);
+}
+
+/** Its ASN.1 is loaded by those who have set an authority. */
+function lazyTimestamps(url: string): TimestampAuthority {
+  return {
+    async stamp(sha256, signal) {
+      const { openTimestampAuthority } = await import("../adapters/rfc3161/timestamp-authority.ts");
+      return openTimestampAuthority({ url }).stamp(sha256, signal);
+    },
+  };
 }
 
 /** Finding out what works starts a child; nobody pays for it before a tool is needed. */

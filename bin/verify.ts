@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 
 import { z } from "zod";
 
-import { ClipscribeError } from "../core/errors.ts";
+import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { indexQuotes } from "../core/ground-quote.ts";
 import { Evidence, KeyMoment, KnowledgeGraph } from "../core/intelligence.ts";
@@ -36,6 +36,8 @@ interface Verdict {
   folder: string;
   files: number;
   quotes: number;
+  /** When a timestamp authority saw the manifest. */
+  timestamp: string | null;
   problems: string[];
 }
 
@@ -56,9 +58,12 @@ export async function verify(
   const isGood = verdicts.every(({ problems }) => problems.length === 0);
   if (json) io.stdout(`${JSON.stringify({ schema: 1, ok: isGood, items: verdicts })}\n`);
   else {
-    for (const { folder, files, quotes, problems } of verdicts) {
+    for (const { folder, files, quotes, timestamp, problems } of verdicts) {
       const name = safeLine(folder, 1_000);
-      if (problems.length === 0) io.stdout(`good  ${name}: ${files} files, ${quotes} quotes\n`);
+      if (problems.length === 0)
+        io.stdout(
+          `good  ${name}: ${files} files, ${quotes} quotes${timestamp === null ? "" : `, timestamped ${timestamp}`}\n`,
+        );
       else io.stdout(`BAD   ${name}\n`);
       for (const problem of problems) io.stdout(`      ${safeLine(problem)}\n`);
     }
@@ -77,7 +82,7 @@ function findItems(folder: string, depth: number): string[] {
 }
 
 async function verifyItem(folder: string): Promise<Verdict> {
-  const verdict: Verdict = { folder, files: 0, quotes: 0, problems: [] };
+  const verdict: Verdict = { folder, files: 0, quotes: 0, timestamp: null, problems: [] };
   const { problems } = verdict;
   const manifest = readJson(folder, MANIFEST, Manifest, problems);
   if (manifest === undefined) return verdict;
@@ -92,6 +97,7 @@ async function verifyItem(folder: string): Promise<Verdict> {
       problems.push(`${path}: changed since it was published`);
     } else verdict.files++;
   }
+  await verifyTimestamp(folder, verdict);
   const published = new Set(manifest.files.map(({ path }) => path));
   if (published.has("core.json") && published.has("transcript.json")) {
     verdict.quotes = verifyQuotes(folder, problems);
@@ -104,6 +110,21 @@ async function verifyItem(folder: string): Promise<Verdict> {
     }
   }
   return verdict;
+}
+
+/** That the authority saw this manifest; whether to trust it is for `openssl ts -verify`. */
+async function verifyTimestamp(folder: string, verdict: Verdict): Promise<void> {
+  const path = join(folder, `${MANIFEST}.tsr`);
+  if (!existsSync(path)) return;
+  const { readTimestamp } = await import("../adapters/rfc3161/timestamp-authority.ts");
+  try {
+    const { sha256, at } = readTimestamp(readFileSync(path));
+    const { sha256: actual } = await hashFile(join(folder, MANIFEST));
+    if (sha256 === actual) verdict.timestamp = at.toISOString();
+    else verdict.problems.push(`${MANIFEST}.tsr: the timestamp is of another manifest`);
+  } catch (error) {
+    verdict.problems.push(`${MANIFEST}.tsr: ${asClipscribeError(error).message}`);
+  }
 }
 
 /** What is marked verified or repaired has to be found again, and at the same time. */

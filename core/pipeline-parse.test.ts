@@ -189,10 +189,10 @@ describe("pipeline.yaml", () => {
       /2:1 `retention` is not supported yet/,
     ],
     [
-      "a budget that nothing acts on yet",
+      "a budget of a name that there is not",
       "accept:",
-      "budget: { day_usd: 5 }\naccept:",
-      /2:11 `budget.day_usd` is not supported yet/,
+      "budget: { days_usd: 5 }\naccept:",
+      /2:11 unknown key `days_usd`[^]*day_usd/,
     ],
     ["an anchor", "accept: [mp4]", "accept: &a [mp4]", /anchors/],
     ["a tag", "accept: [mp4]", "accept: !js/function 'x'", /tag/i],

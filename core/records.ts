@@ -127,7 +127,13 @@ export const StageRecord = z.object({
 });
 export type StageRecord = z.infer<typeof StageRecord>;
 
-export const ManifestRef = z.object({ sha256: Sha256, size: z.int(), run: RunNumber });
+export const ManifestRef = z.object({
+  sha256: Sha256,
+  size: z.int(),
+  run: RunNumber,
+  /** The timestamp authority's answer about this hash; absent where none is configured. */
+  timestamp: Sha256.optional(),
+});
 export type ManifestRef = z.infer<typeof ManifestRef>;
 
 export const ItemState = z.object({

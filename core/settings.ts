@@ -67,6 +67,12 @@ export const SETTINGS: readonly SettingSpec[] = [
         ? undefined
         : "a list of url, webhook",
   },
+  {
+    name: "CLIPSCRIBE_TSA_URL",
+    fallback: null,
+    about: "timestamp authority (RFC 3161) for manifests",
+    problem: webAddress,
+  },
   { name: "MISTRAL_API_KEY", fallback: null, secret: true, about: "transcription by Mistral" },
   {
     name: "MISTRAL_BASE_URL",
@@ -74,7 +80,12 @@ export const SETTINGS: readonly SettingSpec[] = [
     about: "without /v1/…",
     problem: webAddress,
   },
-  { name: "XAI_API_KEY", fallback: null, secret: true, about: "findings by xAI's chat models" },
+  {
+    name: "XAI_API_KEY",
+    fallback: null,
+    secret: true,
+    about: "findings, and transcription, by xAI",
+  },
   {
     name: "XAI_BASE_URL",
     fallback: "https://api.x.ai",

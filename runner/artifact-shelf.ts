@@ -44,6 +44,8 @@ export interface ArtifactShelf {
   copyTo(artifact: CachedArtifact, path: string, signal: AbortSignal): Promise<void>;
   /** Makes sure that it has a blob, since published files are blobs. Returns its key. */
   asBlob(artifact: CachedArtifact, signal: AbortSignal): Promise<ObjectKey>;
+  /** Keeps bytes that are no stage's artifact as a blob; returns their digest. */
+  keepBlob(bytes: Uint8Array, signal: AbortSignal): Promise<Sha256>;
   /** Deletes a blob that failed its check, so that nothing trusts it again. */
   discard(sha256: Sha256, signal: AbortSignal): Promise<void>;
 }
@@ -140,6 +142,12 @@ export function openArtifactShelf(
         await keepBytes(artifact.sha256, Buffer.from(artifact.inline), signal);
       }
       return keys.blob(artifact.sha256);
+    },
+
+    async keepBlob(bytes, signal) {
+      const sha256 = sha256Of(bytes);
+      await keepBytes(sha256, bytes, signal);
+      return sha256;
     },
 
     discard: (sha256, signal) => store.delete(keys.blob(sha256), { signal }),

@@ -3,6 +3,8 @@
  * compare-and-swap of the item's state, elsewhere, makes it the truth.
  */
 import { sha256Of } from "../core/digest.ts";
+import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
+import type { Sha256 } from "../core/ids.ts";
 import type { ManifestRef, Manifest } from "../core/records.ts";
 import type { CachedArtifact } from "../core/records.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
@@ -10,6 +12,8 @@ import type { FinishedStage, ItemRun } from "./item-run.ts";
 /** BagIt (RFC 8493) names it so; `sha256sum -c manifest-sha256.txt` verifies the folder. */
 export const CHECKSUMS_FILE = "manifest-sha256.txt";
 export const MANIFEST_FILE = "manifest.json";
+/** `openssl ts -verify -data manifest.json -in manifest.json.tsr`: RFC 3161, as it came. */
+export const TIMESTAMP_FILE = "manifest.json.tsr";
 
 export interface Published {
   manifest: Manifest;
@@ -62,11 +66,42 @@ export async function preparePublish(
     cost_usd: costUsd,
     published_at: world.clock.now().toISOString(),
   };
-  const text = `${JSON.stringify(manifest, null, 2)}\n`;
-  const sha256 = sha256Of(text);
-  const size = Buffer.byteLength(text);
-  await run.shelf.asBlob(textArtifact(text, "application/json"), run.signal);
-  return { manifest, ref: { sha256, size, run: ticket.run } };
+  const sealed = sealManifest(manifest);
+  if (world.timestamps === null) return keepManifest(run, manifest, sealed);
+  try {
+    const answer = await world.timestamps.stamp(sealed.sha256, run.signal);
+    const timestamp = await run.shelf.keepBlob(answer, run.signal);
+    return await keepManifest(run, manifest, sealed, timestamp);
+  } catch (thrown) {
+    run.signal.throwIfAborted();
+    const error = asClipscribeError(thrown);
+    if (error.kind === "conflict" || error.kind === "cancelled") throw error;
+    // Published all the same, and says what it lacks: the next run asks again.
+    run.log.add(null, "warn", "the manifest has no timestamp", toErrorRecord(error));
+    const why = `${TIMESTAMP_FILE}: ${error.message}`;
+    const without: Manifest = {
+      ...manifest,
+      outcome: "partial",
+      missing: [...missing, { stage: "publish", why }],
+    };
+    return keepManifest(run, without, sealManifest(without));
+  }
+}
+
+function sealManifest(manifest: Manifest): CachedArtifact {
+  return textArtifact(`${JSON.stringify(manifest, null, 2)}\n`, "application/json");
+}
+
+async function keepManifest(
+  run: ItemRun,
+  manifest: Manifest,
+  sealed: CachedArtifact,
+  timestamp?: Sha256,
+): Promise<Published> {
+  await run.shelf.asBlob(sealed, run.signal);
+  const { sha256, size } = sealed;
+  const ref = { sha256, size, run: run.ticket.run, ...(timestamp !== undefined && { timestamp }) };
+  return { manifest, ref };
 }
 
 /** Two spaces between hash and name, as sha256sum writes and reads it. */

@@ -112,7 +112,7 @@ async function tryProvider(
 }
 
 async function runOnce(work: StageTry): Promise<FreshEntry> {
-  const { run, stage, provider } = work;
+  const { run, stage } = work;
   const { key, bound, provenance, ingredients } = work.identity;
   const { world } = run;
   using _slot = await run.pools(stage.pool).acquire(run.signal);
@@ -136,7 +136,7 @@ async function runOnce(work: StageTry): Promise<FreshEntry> {
       scratchDir,
       provider: work.identity.provider,
     },
-    createStageHost(run, stage, sent, scratchDir, meter, work.finished, provider),
+    createStageHost(work, sent, scratchDir, meter),
     { timeoutMs: stage.timeoutMs, signal: run.signal },
   );
   if (world.defences.sourceIdentity) await source?.verify();

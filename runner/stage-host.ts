@@ -22,14 +22,19 @@ export interface StageMeter {
   incomplete: string[];
 }
 
+/** The stage that is under way, and whom it may ask. */
+export interface HostedStage {
+  run: ItemRun;
+  stage: CheckedStage;
+  finished: ReadonlyMap<string, FinishedStage>;
+  provider: Provider | null;
+}
+
 export function createStageHost(
-  run: ItemRun,
-  stage: CheckedStage,
+  { run, stage, finished, provider }: HostedStage,
   sent: Record<string, SentInput>,
   scratchDir: string,
   meter: StageMeter,
-  finished: ReadonlyMap<string, FinishedStage>,
-  provider: Provider | null,
 ): StageHost {
   const { world } = run;
   const readable = readablePaths(sent);

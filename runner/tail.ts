@@ -14,7 +14,7 @@ import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { readItem } from "./item-record.ts";
 import type { JobRows } from "./job-rows.ts";
-import { MANIFEST_FILE } from "./publish.ts";
+import { MANIFEST_FILE, TIMESTAMP_FILE } from "./publish.ts";
 import type { RunnerWorld } from "./world.ts";
 
 /** A publish that is overtaken by another starts over; three in a row would be a storm. */
@@ -77,6 +77,11 @@ async function projectOnce(world: RunnerWorld, keys: UserKeys, state: ItemState)
     });
   });
   const current = new Set<string>(manifest.files.map(({ path }) => keys.result(job, item, path)));
+  if (ref.timestamp !== undefined) {
+    const timestamp = keys.result(job, item, TIMESTAMP_FILE);
+    await store.copy(keys.blob(ref.timestamp), timestamp, { durability: "recomputable" });
+    current.add(timestamp);
+  }
   if (shown !== undefined) {
     for await (const { key } of store.list(keys.results(job, item))) {
       if (!current.has(key) && key !== target) await store.delete(key);

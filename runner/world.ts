@@ -12,6 +12,7 @@ import type { ObjectStore } from "../ports/object-store.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { Sources } from "../ports/sources.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
+import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
 import type { Defences } from "./defences.ts";
 import type { RunnerListener } from "./runner-events.ts";
 
@@ -59,6 +60,8 @@ export interface RunnerWorld {
   readonly pool: StagePool;
   readonly pipelines: Pipelines;
   readonly providers: Providers;
+  /** Null where none is configured. */
+  readonly timestamps: TimestampAuthority | null;
   /** Null where processes of other machines share the store. */
   readonly processes: ProcessWatch | null;
   readonly cores: number;

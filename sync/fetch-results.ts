@@ -13,11 +13,12 @@ import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
 import type { Sha256, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { Manifest } from "../core/records.ts";
-import type { ItemState } from "../core/records.ts";
+import type { ItemState, ManifestRef } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { joinInside } from "./join-inside.ts";
 
 const MANIFEST = "manifest.json";
+const TIMESTAMP = "manifest.json.tsr";
 const INCOMING = ".incoming-";
 /** A file up to this size is read as a whole, the others as streams. */
 const WHOLE_BYTES = 1024 * 1024;
@@ -47,7 +48,7 @@ export async function fetchResults(
   const body = await readBlob(store, user, ref.sha256);
   const manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
   const folder = join(resultsDir, state.job_id, state.item_id);
-  if (isWhole(folder, manifest, ref.sha256)) {
+  if (isWhole(folder, manifest, ref)) {
     return { folder, manifest, isNew: false, keptAs: null };
   }
   const incoming = join(resultsDir, state.job_id, `${INCOMING}${process.pid}-${state.item_id}`);
@@ -60,6 +61,10 @@ export async function fetchResults(
       return writeSynced(target, [await readBlob(store, user, sha256)]);
     });
     await Promise.all(fetches);
+    if (ref.timestamp !== undefined) {
+      const answer = await readBlob(store, user, ref.timestamp);
+      await writeSynced(join(incoming, TIMESTAMP), [answer]);
+    }
     await writeSynced(join(incoming, MANIFEST), [body]);
     await syncFolder(incoming);
     const keptAs = replaceFolder(incoming, folder);
@@ -85,9 +90,10 @@ export function sweepIncoming(resultsDir: string, isGone: (pid: number) => boole
 }
 
 /** Every file is there in its size, under the same manifest. */
-function isWhole(folder: string, manifest: Manifest, sha256: Sha256): boolean {
+function isWhole(folder: string, manifest: Manifest, ref: ManifestRef): boolean {
   const there = readIfPresent(join(folder, MANIFEST));
-  if (there === undefined || sha256Of(there) !== sha256) return false;
+  if (there === undefined || sha256Of(there) !== ref.sha256) return false;
+  if (ref.timestamp !== undefined && !existsSync(join(folder, TIMESTAMP))) return false;
   return manifest.files.every(({ path, size }) => {
     const info = statSync(join(folder, path), { throwIfNoEntry: false });
     return info?.size === size;
@@ -124,7 +130,7 @@ function wasChanged(folder: string): boolean {
     if (entry.isDirectory()) continue;
     const path = join(entry.parentPath, entry.name);
     const name = path.slice(folder.length + 1);
-    if (name === MANIFEST || entry.name === ".DS_Store") continue;
+    if (name === MANIFEST || name === TIMESTAMP || entry.name === ".DS_Store") continue;
     const sha256 = expected.get(name);
     if (sha256 === undefined || sha256Of(readFileSync(path)) !== sha256) return true;
   }
