@@ -1,16 +1,12 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { makeOwnProject } from "../samples/own-project.ts";
-import { startProviderServer } from "../stand-ins/provider-server.ts";
+import { chatReply, openTestWorld } from "../samples/test-world.ts";
 import type { Received, Reply } from "../stand-ins/provider-server.ts";
 
-const ROOT = join(import.meta.dirname, "..");
 const SECONDS = 6;
 
 /** Charges what it got: $0.0003 for six seconds, about $0.0004 to read the few words in them. */
@@ -21,66 +17,19 @@ function answer({ path, fields, json }: Received): Reply {
     const segments = words.map((text, at) => ({ text, start: at, end: at + 0.5 }));
     return { body: { language: "en", segments, usage: { prompt_audio_seconds: SECONDS } } };
   }
-  const content = JSON.stringify({ summary: { text: "A bridge.", evidence: [] } });
   const { messages } = json as { messages: { content: string }[] };
   const asked = messages.map((message) => message.content).join("");
-  const usage = { prompt_tokens: Math.ceil(asked.length / 4), completion_tokens: 10 };
-  return { body: { choices: [{ message: { content }, finish_reason: "stop" }], usage } };
+  const billed = { promptTokens: Math.ceil(asked.length / 4), outputTokens: 10 };
+  return chatReply({ summary: { text: "A bridge.", evidence: [] } }, billed);
 }
 
 async function world(t: TestContext, budget: string) {
-  const dir = mkdtempSync(join(tmpdir(), "clipscribe-budget-"));
-  const server = await startProviderServer(answer);
-  t.after(async () => {
-    await server[Symbol.asyncDispose]();
-    rmSync(dir, { recursive: true, force: true });
-  });
+  const { dir, server, clipscribe, tone } = await openTestWorld(t, answer);
   const pipeline = makeOwnProject(dir, (text) =>
     text.replace(/^budget: .*$/m, `budget: ${budget}`),
   );
-  const media = [300, 500].map((frequency) => {
-    const path = join(dir, `tone-${frequency}.m4a`);
-    const tone = `sine=frequency=${frequency}:duration=${SECONDS}`;
-    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", tone, "-c:a", "aac", path]);
-    return path;
-  });
-  const clipscribe = async (...args: string[]) => {
-    const env = {
-      PATH: process.env["PATH"],
-      HOME: dir,
-      CLIPSCRIBE_HOME: join(dir, "home"),
-      MISTRAL_API_KEY: "m",
-      MISTRAL_BASE_URL: server.url,
-      XAI_API_KEY: "x",
-      XAI_BASE_URL: server.url,
-    };
-    const entry = join(ROOT, "bin", "clipscribe.ts");
-    const child = spawn(process.execPath, [entry, ...args], {
-      cwd: dir,
-      env,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    return { code, stdout, stderr, end: lastJson(stdout) };
-  };
-  return { dir, server, pipeline, media, clipscribe };
-}
-
-interface End {
-  job_id: string;
-  items: { status: string; cost_usd: number; error: { message: string; hint: string } | null }[];
-}
-
-function lastJson(stdout: string): End {
-  try {
-    return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as End;
-  } catch {
-    return { job_id: "", items: [] };
-  }
+  const media = [300, 500].map((frequency) => tone(`tone-${frequency}.m4a`, frequency));
+  return { server, pipeline, media, clipscribe: (...args: string[]) => clipscribe(args) };
 }
 
 describe("a budget", () => {

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
-import { refuseLikeMistral, startProviderServer } from "../stand-ins/provider-server.ts";
+import { openTestWorld } from "../samples/test-world.ts";
+import { refuseLikeMistral } from "../stand-ins/provider-server.ts";
 import type { Received, Reply } from "../stand-ins/provider-server.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -58,45 +58,13 @@ function answer(request: Received): Reply {
   };
 }
 
-async function world(t: TestContext, reply: (request: Received, index: number) => Reply = answer) {
-  const dir = mkdtempSync(join(tmpdir(), "clipscribe-paid-"));
-  const server = await startProviderServer(reply);
-  t.after(async () => {
-    await server[Symbol.asyncDispose]();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  const talk = join(dir, "talk.m4a");
-  const tone = ["-f", "lavfi", "-i", "sine=frequency=300:duration=6"];
-  execFileSync("ffmpeg", ["-v", "error", ...tone, "-c:a", "aac", talk]);
+async function world(t: TestContext) {
+  const { dir, server, tone, clipscribe } = await openTestWorld(t, answer);
   const run = async (args: string[], key = KEY) => {
-    const child = spawn(
-      process.execPath,
-      [join(ROOT, "bin", "clipscribe.ts"), "run", "--json", ...args],
-      {
-        cwd: ROOT,
-        env: {
-          PATH: process.env["PATH"],
-          HOME: dir,
-          CLIPSCRIBE_HOME: join(dir, "home"),
-          MISTRAL_API_KEY: key,
-          MISTRAL_BASE_URL: server.url,
-          XAI_API_KEY: "x",
-          XAI_BASE_URL: server.url,
-        },
-        stdio: ["ignore", "pipe", "pipe"],
-      },
-    );
-    let stdout = "";
-    let stderr = "";
-    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    const last = JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as {
-      items: { path: string; cost_usd: number; status: string; error: { kind: string } | null }[];
-    };
-    return { code, stdout, stderr, items: last.items };
+    const ended = await clipscribe(["run", "--json", ...args], { MISTRAL_API_KEY: key });
+    return { ...ended, items: ended.end.items };
   };
-  return { dir, server, talk, run };
+  return { dir, server, talk: tone(), run };
 }
 
 describe("a run that pays", () => {

@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { makeOwnProject } from "../samples/own-project.ts";
-import { refuseLikeXai, startProviderServer } from "../stand-ins/provider-server.ts";
+import { chatReply, heardReply, openTestWorld } from "../samples/test-world.ts";
+import { refuseLikeXai } from "../stand-ins/provider-server.ts";
 import type { Received, Reply } from "../stand-ins/provider-server.ts";
-
-const ROOT = join(import.meta.dirname, "..");
-
-interface End {
-  items: { path: string; status: string; stages: { id: string; state: string; why: string }[] }[];
-}
 
 /** Mistral answers what `mistral` says; xAI hears and reads. */
 async function world(
@@ -23,8 +16,7 @@ async function world(
   mistral: (request: Received) => Reply,
   chat: (request: Received) => Reply = readNothing,
 ) {
-  const dir = mkdtempSync(join(tmpdir(), "clipscribe-providers-"));
-  const server = await startProviderServer((request) => {
+  const { dir, server, clipscribe, tone, asked } = await openTestWorld(t, (request) => {
     if (request.path.endsWith("/transcriptions")) return mistral(request);
     const refused = refuseLikeXai(request, "x");
     if (refused !== null) return refused;
@@ -32,51 +24,15 @@ async function world(
     const words = ["Xai", "heard", "it."].map((text, at) => ({ text, start: at, end: at + 0.5 }));
     return { body: { language: "English", duration: 6, words } };
   });
-  t.after(async () => {
-    await server[Symbol.asyncDispose]();
-    rmSync(dir, { recursive: true, force: true });
-  });
   const pipeline = makeOwnProject(dir, (text) =>
     text.replace("{ provider: auto }", transcriber).replace("attempts: 4", "attempts: 2"),
   );
-  const talk = join(dir, "talk.m4a");
-  const tone = ["-f", "lavfi", "-i", "sine=frequency=300:duration=6"];
-  execFileSync("ffmpeg", ["-v", "error", ...tone, "-c:a", "aac", talk]);
-  const clipscribe = async (args: string[], env: Record<string, string> = {}) => {
-    const entry = join(ROOT, "bin", "clipscribe.ts");
-    const child = spawn(process.execPath, [entry, ...args], {
-      cwd: dir,
-      env: {
-        PATH: process.env["PATH"],
-        HOME: dir,
-        CLIPSCRIBE_HOME: join(dir, "home"),
-        MISTRAL_API_KEY: "m",
-        MISTRAL_BASE_URL: server.url,
-        XAI_API_KEY: "x",
-        XAI_BASE_URL: server.url,
-        ...env,
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    return { code, stdout, stderr };
-  };
-  const run = async () => {
-    const ended = await clipscribe(["run", "--json", talk]);
-    return { ...ended, end: JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "{}") as End };
-  };
-  const asked = (path: string) => server.received.filter((each) => each.path.endsWith(path)).length;
-  return { dir, server, pipeline, clipscribe, run, asked };
+  const talk = tone();
+  return { server, pipeline, clipscribe, run: () => clipscribe(["run", "--json", talk]), asked };
 }
 
 function readNothing(): Reply {
-  const content = JSON.stringify({ summary: { text: "It went on.", evidence: [] } });
-  const usage = { prompt_tokens: 300, completion_tokens: 20 };
-  return { body: { choices: [{ message: { content }, finish_reason: "stop" }], usage } };
+  return chatReply({ summary: { text: "It went on.", evidence: [] } });
 }
 
 describe("a declared fallback", () => {
@@ -181,18 +137,15 @@ describe("a part that could not be read", () => {
     const chat = ({ json }: Received): Reply => {
       const { messages } = json as { messages: { content: string }[] };
       const isLast = !(messages.at(-1)?.content.includes("Word0 ") ?? false);
-      if (broken.isBroken && isLast)
-        return { body: { choices: [{ message: { content: "?" } }], usage: { prompt_tokens: 9 } } };
-      return readNothing();
+      return broken.isBroken && isLast ? chatReply("?") : readNothing();
     };
-    // Three minutes of speech in sentences of their own: two requests of at least 1,000 characters.
-    const segments = Array.from({ length: 24 }, (_, at) => ({
-      text: `Word${at} is said here, and then the speaker goes on about what happened next.`,
-      start: at / 4,
-      end: at / 4 + 0.2,
-    }));
-    const heard = { body: { language: "en", segments, usage: { prompt_audio_seconds: 6 } } };
-    const { dir, pipeline, run, asked } = await world(t, "{ provider: auto }", () => heard, chat);
+    // Sentences of their own: two requests of at least 1,000 characters.
+    const said = Array.from(
+      { length: 24 },
+      (_, at) => `Word${at} is said here, and then the speaker goes on about what happened next.`,
+    );
+    const heard = (): Reply => heardReply(said);
+    const { pipeline, run, asked } = await world(t, "{ provider: auto }", heard, chat);
     const text = readFileSync(pipeline, "utf8");
     writeFileSync(pipeline, text.replace("{ model: auto }", "{ model: auto, chunk_chars: 1500 }"));
     const first = await run();
@@ -204,6 +157,5 @@ describe("a part that could not be read", () => {
     assert.equal(second.code, 0, second.stderr);
     assert.ok(asked("/completions") - before < before, `${before}, then ${asked("/completions")}`);
     assert.equal(asked("/transcriptions"), 1);
-    assert.ok(dir);
   });
 });

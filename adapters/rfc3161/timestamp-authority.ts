@@ -4,13 +4,15 @@
  */
 import { randomBytes } from "node:crypto";
 
-import { ContentInfo, SignedData } from "@peculiar/asn1-cms";
+import { SignedData } from "@peculiar/asn1-cms";
+import type { ContentInfo } from "@peculiar/asn1-cms";
 import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
 import {
   MessageImprint,
   PKIStatus,
   TSTInfo,
   TimeStampReq,
+  TimeStampReqVersion,
   TimeStampResp,
 } from "@peculiar/asn1-tsp";
 import { AlgorithmIdentifier } from "@peculiar/asn1-x509";
@@ -56,7 +58,7 @@ export function readTimestamp(answer: Uint8Array): Timestamp {
 
 function requestFor(sha256: string, nonce: ArrayBuffer): Uint8Array {
   const request = new TimeStampReq({
-    version: 1,
+    version: TimeStampReqVersion.v1,
     messageImprint: new MessageImprint({
       hashAlgorithm: new AlgorithmIdentifier({ algorithm: SHA256_OID, parameters: null }),
       hashedMessage: new OctetString(Buffer.from(sha256, "hex")),
