@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-cost approve clean
+  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -27,7 +27,7 @@ help:
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large · campaign-paid"
-	@echo "make bench-evidence [DIR=sets] · bench-report · bench-cost"
+	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate"
 
 install:
 	@./scripts/bootstrap
@@ -76,8 +76,8 @@ test-download: install
 	@$(NODE) scripts/test.ts download
 
 lint: install
-	@$(NODE) node_modules/oxfmt/bin/oxfmt --check core ports adapters runner sync stages bin scripts samples bench stand-ins
-	@PATH="$$PWD/.tools/bin:$$PATH" $(NODE) node_modules/oxlint/bin/oxlint --type-aware --deny-warnings core ports adapters runner sync stages bin scripts bench stand-ins
+	@$(NODE) node_modules/oxfmt/bin/oxfmt --check core ports adapters runner sync stages bin emulator scripts samples bench stand-ins
+	@PATH="$$PWD/.tools/bin:$$PATH" $(NODE) node_modules/oxlint/bin/oxlint --type-aware --deny-warnings core ports adapters runner sync stages bin emulator scripts bench stand-ins
 	@$(NODE) scripts/check-imports.ts
 	@$(NODE) scripts/check-repo.ts
 	@$(NODE) node_modules/typescript/bin/tsc --noEmit -p .
@@ -85,7 +85,7 @@ lint: install
 check: lint test
 
 format: install
-	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin scripts samples bench stand-ins
+	@$(NODE) node_modules/oxfmt/bin/oxfmt core ports adapters runner sync stages bin emulator scripts samples bench stand-ins
 
 bench-evidence: export DIR := $(value DIR)
 bench-evidence: install
@@ -95,7 +95,7 @@ bench-report: install
 	@./scripts/install-tools chromium
 	@$(NODE) bench/bench-report.ts
 
-bench-noop bench-stage bench-start bench-cost campaign-kill campaign-mutants campaign-large campaign-paid: install
+bench-noop bench-stage bench-start bench-estimate campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
 	@$(NODE) bench/$@.ts

@@ -62,10 +62,10 @@ export function describeEventQueue(
       await queue.send("hello");
       const [event] = await queue.pull(pull);
 
-      await queue.retry([{ leaseId: event?.leaseId ?? "", delayMs: 500 }]);
+      await queue.retry([{ leaseId: event?.leaseId ?? "", delayMs: 2_000 }]);
 
       assert.deepEqual(await queue.pull(pull), []);
-      pass(501);
+      pass(2_001);
       assert.equal((await queue.pull(pull)).length, 1);
     });
 

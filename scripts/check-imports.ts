@@ -13,7 +13,8 @@ const ALLOWED: Record<string, readonly string[]> = {
   runner: ["runner", "ports", "core"],
   sync: ["sync", "ports", "core"],
   stages: ["stages", "core"],
-  bin: ["bin", "runner", "sync", "adapters", "ports", "core"],
+  emulator: ["emulator", "adapters", "ports", "core"],
+  bin: ["bin", "emulator", "runner", "sync", "adapters", "ports", "core"],
 };
 /** Adapters that others build on: one kind of child, and where programs are. */
 const SHARED_ADAPTERS = ["sandbox", "ffmpeg", "provider-http"];
@@ -121,7 +122,7 @@ function importsOf(text: string): string[] {
 
 function main(): void {
   const root = join(import.meta.dirname, "..");
-  const files = globSync("{core,ports,adapters,runner,sync,stages,bin,scripts,bench}/**/*.ts", {
+  const files = globSync("{core,ports,adapters,runner,sync,stages,bin,emulator,scripts,bench}/**/*.ts", {
     cwd: root,
   });
   const problems = files.flatMap((path) =>

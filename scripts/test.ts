@@ -12,7 +12,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
 const KINDS = ["readers", "download", "cloud"];
-const FOLDERS = "{core,ports,adapters,runner,sync,stages,bin,samples,scripts,bench}";
+const FOLDERS = "{core,ports,adapters,runner,sync,stages,bin,emulator,samples,scripts,bench}";
 
 const kind = process.argv[2];
 const root = join(import.meta.dirname, "..");

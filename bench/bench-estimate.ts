@@ -44,7 +44,7 @@ const pass =
   errors.every((error) => Math.abs(error) <= MAX_ERROR);
 console.log(
   JSON.stringify({
-    name: "bench-cost",
+    name: "bench-estimate",
     pass,
     sets: figures.map(({ name, minutes, cost, books, estimate }, at) => ({
       name,

@@ -1,0 +1,384 @@
+/**
+ * R2, or any S3, as the store. Checksums only where they are required: R2 refuses the trailers that
+ * newer SDKs send by themselves. Never retries. Parts are of one size, as R2 wants them.
+ * developers.cloudflare.com/r2/api/s3
+ */
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  ListPartsCommand,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
+
+import { ClipscribeError } from "../../core/errors.ts";
+import { parseObjectKey } from "../../core/keys.ts";
+import type { ObjectKey } from "../../core/keys.ts";
+import { MAX_PAGE_KEYS, MIN_PART_BYTES } from "../../ports/object-store.ts";
+import type {
+  Etag,
+  GetOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  RequestOptions,
+  StoredObject,
+  UploadPart,
+} from "../../ports/object-store.ts";
+import { describeS3Error, isNotModified } from "./r2-error.ts";
+
+export interface R2Options {
+  endpoint: string;
+  bucket: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  sessionToken?: string | undefined;
+  /** R2: 1,000 between two writes of a key. */
+  minWriteIntervalMs: number;
+}
+
+/** Streams up to this size are one request; longer ones go in parts of this size. */
+const PART_BYTES = 8 * 1024 * 1024;
+const MAX_PRESIGN_S = 900;
+const MAX_SOCKETS = 50;
+const REQUEST_TIMEOUT_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export function openR2Store(options: R2Options): ObjectStore & Disposable {
+  const { endpoint, bucket: Bucket, accessKeyId, secretAccessKey, sessionToken } = options;
+  const client = new S3Client({
+    region: "auto",
+    endpoint,
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) },
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    // Who calls decides about tries: a put whose answer is lost is not simply made again.
+    maxAttempts: 1,
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      httpsAgent: { maxSockets: MAX_SOCKETS },
+      httpAgent: { maxSockets: MAX_SOCKETS },
+    },
+  });
+
+  async function call<Result>(
+    about: { key?: ObjectKey; signal?: AbortSignal | undefined },
+    work: (abort: { abortSignal?: AbortSignal }) => Promise<Result>,
+  ): Promise<Result> {
+    const { key, signal } = about;
+    try {
+      signal?.throwIfAborted();
+      return await work(signal === undefined ? {} : { abortSignal: signal });
+    } catch (error) {
+      throw describeS3Error(error, { bucket: Bucket, signal, ...(key !== undefined && { key }) });
+    }
+  }
+
+  async function getObject(key: ObjectKey, get: GetOptions) {
+    const Range = get.range && `bytes=${get.range.start}-${get.range.end ?? ""}`;
+    const IfNoneMatch = get.ifNoneMatch && quote(get.ifNoneMatch);
+    const { signal } = get;
+    return call({ key, signal }, async (abort) =>
+      client
+        .send(new GetObjectCommand({ Bucket, Key: key, Range, IfNoneMatch }), abort)
+        .catch((error: unknown) => {
+          if (isNotModified(error)) return undefined;
+          throw error;
+        }),
+    );
+  }
+
+  async function put(key: ObjectKey, body: Uint8Array, options: PutOptions = {}): Promise<Etag> {
+    const { signal, contentType: ContentType } = options;
+    const answer = await call({ key, signal }, async (abort) =>
+      client.send(
+        new PutObjectCommand({ Bucket, Key: key, Body: body, ContentType, ...conditions(options) }),
+        abort,
+      ),
+    );
+    return etagOf(answer.ETag);
+  }
+
+  async function createUpload(key: ObjectKey, options: Omit<PutOptions, "ifMatch"> = {}) {
+    const { signal, contentType: ContentType } = options;
+    const { UploadId = "" } = await call({ key, signal }, async (abort) =>
+      client.send(new CreateMultipartUploadCommand({ Bucket, Key: key, ContentType }), abort),
+    );
+    return UploadId;
+  }
+
+  async function putPart(
+    key: ObjectKey,
+    UploadId: string,
+    partNumber: number,
+    body: Uint8Array,
+    { signal }: RequestOptions = {},
+  ): Promise<UploadPart> {
+    const { ETag } = await call({ key, signal }, async (abort) =>
+      client.send(
+        new UploadPartCommand({ Bucket, Key: key, UploadId, PartNumber: partNumber, Body: body }),
+        abort,
+      ),
+    );
+    return { partNumber, etag: etagOf(ETag), sizeBytes: body.length };
+  }
+
+  async function completeUpload(
+    key: ObjectKey,
+    UploadId: string,
+    parts: readonly UploadPart[],
+    options: Pick<PutOptions, "ifMatch" | "signal"> = {},
+  ): Promise<Etag> {
+    const Parts = parts.map(({ partNumber, etag }) => ({
+      PartNumber: partNumber,
+      ETag: quote(etag),
+    }));
+    const { ETag } = await call({ key, signal: options.signal }, async (abort) =>
+      client.send(
+        new CompleteMultipartUploadCommand({
+          Bucket,
+          Key: key,
+          UploadId,
+          MultipartUpload: { Parts },
+          ...conditions(options),
+        }),
+        abort,
+      ),
+    );
+    return etagOf(ETag);
+  }
+
+  async function abortUpload(key: ObjectKey, UploadId: string, { signal }: RequestOptions = {}) {
+    await call({ key, signal }, async (abort) =>
+      client.send(new AbortMultipartUploadCommand({ Bucket, Key: key, UploadId }), abort),
+    ).catch((error: unknown) => {
+      if ((error as ClipscribeError).kind !== "missing") throw error;
+    });
+  }
+
+  const store: ObjectStore = {
+    minWriteIntervalMs: options.minWriteIntervalMs,
+
+    async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
+      const found = await getObject(key, get);
+      if (found === undefined) return undefined as unknown as StoredObject;
+      const body = await call({ key, signal: get.signal }, async () =>
+        found.Body === undefined ? new Uint8Array() : found.Body.transformToByteArray(),
+      );
+      return { ...infoOf(key, found, body.length), body };
+    },
+
+    async getStream(key, get = {}) {
+      const found = await getObject(key, get);
+      const body = found?.Body as AsyncIterable<Uint8Array> | undefined;
+      const info = infoOf(key, found ?? {}, found?.ContentLength ?? 0);
+      return { ...info, body: guarded(key, body, get.signal) };
+    },
+
+    put,
+    createUpload,
+    putPart,
+    completeUpload,
+    abortUpload,
+
+    async putStream(key, body, options = {}) {
+      const parts = inParts(body);
+      const first = await parts.next();
+      const second = first.done === true ? first : await parts.next();
+      if (second.done === true) return put(key, first.value ?? new Uint8Array(), options);
+      const upload = await createUpload(key, options);
+      try {
+        const sent = [
+          await putPart(key, upload, 1, first.value ?? new Uint8Array(), options),
+          await putPart(key, upload, 2, second.value, options),
+        ];
+        for await (const part of parts) {
+          sent.push(await putPart(key, upload, sent.length + 1, part, options));
+        }
+        return await completeUpload(key, upload, sent, options);
+      } catch (error) {
+        // What is left of it costs money until the bucket's own rule removes it, after a week.
+        await abortUpload(key, upload).catch(() => undefined);
+        throw error;
+      }
+    },
+
+    async listParts(key, UploadId, { signal } = {}) {
+      const parts: UploadPart[] = [];
+      let marker: string | undefined;
+      do {
+        const page = await call({ key, signal }, async (abort) =>
+          client.send(
+            new ListPartsCommand({ Bucket, Key: key, UploadId, PartNumberMarker: marker }),
+            abort,
+          ),
+        );
+        for (const { PartNumber = 0, ETag, Size = 0 } of page.Parts ?? []) {
+          parts.push({ partNumber: PartNumber, etag: etagOf(ETag), sizeBytes: Size });
+        }
+        marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+      } while (marker !== undefined);
+      return parts;
+    },
+
+    async head(key, { signal } = {}) {
+      try {
+        const found = await call({ key, signal }, async (abort) =>
+          client.send(new HeadObjectCommand({ Bucket, Key: key }), abort),
+        );
+        return infoOf(key, found, found.ContentLength ?? 0);
+      } catch (error) {
+        if ((error as ClipscribeError).kind === "missing") return undefined;
+        throw error;
+      }
+    },
+
+    async *list(prefix, { signal, startAfter } = {}) {
+      let token: string | undefined;
+      do {
+        const page = await call({ signal }, async (abort) =>
+          client.send(
+            new ListObjectsV2Command({
+              Bucket,
+              Prefix: prefix,
+              MaxKeys: MAX_PAGE_KEYS,
+              // Keys may hold what XML can't.
+              EncodingType: "url",
+              ...(token === undefined ? { StartAfter: startAfter } : { ContinuationToken: token }),
+            }),
+            abort,
+          ),
+        );
+        for (const { Key = "", ETag, Size = 0, LastModified } of page.Contents ?? []) {
+          const key = parseObjectKey(decodeURIComponent(Key.replaceAll("+", "%20")));
+          yield {
+            key,
+            etag: etagOf(ETag),
+            sizeBytes: Size,
+            modifiedAt: LastModified ?? new Date(0),
+          };
+        }
+        token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+      } while (token !== undefined);
+    },
+
+    async copy(from, to, options = {}) {
+      const { signal, ifMatch } = options;
+      const CopySource = `${Bucket}/${from.split("/").map(encodeURIComponent).join("/")}`;
+      const command = new CopyObjectCommand({ Bucket, Key: to, CopySource });
+      if (ifMatch !== undefined) withTargetCondition(command, ifMatch);
+      const answer = await call({ key: to, signal }, async (abort) => client.send(command, abort));
+      return etagOf(answer.CopyObjectResult?.ETag);
+    },
+
+    async delete(key, { signal, ifMatch } = {}) {
+      const IfMatch = ifMatch && quote(ifMatch);
+      await call({ key, signal }, async (abort) =>
+        client.send(new DeleteObjectCommand({ Bucket, Key: key, IfMatch }), abort),
+      ).catch((error: unknown) => {
+        if ((error as ClipscribeError).kind !== "missing") throw error;
+      });
+    },
+
+    async presign(key, method, expiresSeconds) {
+      if (!(expiresSeconds > 0 && expiresSeconds <= MAX_PRESIGN_S)) {
+        throw new ClipscribeError("bug", "a presigned address lives at most 900 seconds");
+      }
+      const input = { Bucket, Key: key };
+      const expiresIn = expiresSeconds;
+      const url =
+        method === "get"
+          ? await getSignedUrl(client, new GetObjectCommand(input), { expiresIn })
+          : await getSignedUrl(client, new PutObjectCommand(input), { expiresIn });
+      return new URL(url);
+    },
+  };
+  return { ...store, [Symbol.dispose]: () => client.destroy() };
+
+  async function* guarded(
+    key: ObjectKey,
+    body: AsyncIterable<Uint8Array> | undefined,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      if (body !== undefined) yield* body;
+    } catch (error) {
+      throw describeS3Error(error, { key, bucket: Bucket, signal });
+    }
+  }
+}
+
+/** Parts of PART_BYTES, the last one shorter; nothing for an empty stream. */
+async function* inParts(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
+  const size = Math.max(PART_BYTES, MIN_PART_BYTES);
+  let chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    let rest = chunk;
+    while (bytes + rest.length >= size) {
+      const taken = rest.subarray(0, size - bytes);
+      yield Buffer.concat([...chunks, taken]);
+      rest = rest.subarray(taken.length);
+      chunks = [];
+      bytes = 0;
+    }
+    // A copy: whoever made the stream may use its buffer again.
+    if (rest.length > 0) chunks.push(Uint8Array.from(rest));
+    bytes += rest.length;
+  }
+  if (bytes > 0) yield Buffer.concat(chunks);
+  return undefined;
+}
+
+function conditions({ ifMatch }: Pick<PutOptions, "ifMatch">): {
+  IfMatch?: string;
+  IfNoneMatch?: string;
+} {
+  if (ifMatch === undefined) return {};
+  return ifMatch === null ? { IfNoneMatch: "*" } : { IfMatch: quote(ifMatch) };
+}
+
+/** R2's own headers for a condition on the target: S3 has none. */
+function withTargetCondition(command: CopyObjectCommand, ifMatch: Etag | null): CopyObjectCommand {
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const { headers = {} } = args.request as { headers?: Record<string, string> };
+      if (ifMatch === null) headers["cf-copy-destination-if-none-match"] = "*";
+      else headers["cf-copy-destination-if-match"] = quote(ifMatch);
+      return next(args);
+    },
+    { step: "build", name: "targetCondition" },
+  );
+  return command;
+}
+
+function infoOf(
+  key: ObjectKey,
+  answer: { ETag?: string | undefined; LastModified?: Date | undefined },
+  sizeBytes: number,
+): ObjectInfo {
+  return {
+    key,
+    etag: etagOf(answer.ETag),
+    sizeBytes,
+    modifiedAt: answer.LastModified ?? new Date(0),
+  };
+}
+
+function etagOf(etag: string | undefined): Etag {
+  return (etag ?? "").replaceAll('"', "") as Etag;
+}
+
+function quote(etag: Etag): string {
+  return `"${etag}"`;
+}
