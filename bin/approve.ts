@@ -39,7 +39,7 @@ export async function approve(name: string, options: ApproveOptions, io: Io): Pr
   let approval: Approval = { items: [], jobUsd: 0 };
   const { view, log, signal, close } = await openView(options, io, () => approval.items.length);
   const results = new Map<string, ItemResult>();
-  await using machine = openMachine(io, settings, log);
+  await using machine = await openMachine(io, settings, log);
   try {
     const { pipeline } = await loadPipeline(file, settings.home);
     const request = { user, job, budgetUsd: options.budget, pipelineDigest: pipeline.digest };

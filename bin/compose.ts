@@ -2,9 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { availableParallelism, hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
-import { openDiskStore } from "../adapters/disk/disk-store.ts";
+import { firstOf, openBucketSources } from "../adapters/bucket-sources/bucket-sources.ts";
 import type { DiskStore } from "../adapters/disk/disk-store.ts";
 import { openMediaTools } from "../adapters/ffmpeg/media-tools.ts";
 import { openLedger } from "../adapters/ledger/ledger.ts";
@@ -13,15 +13,12 @@ import { openThreadStagePool } from "../adapters/piscina/thread-stage-pool.ts";
 import { detectSandbox } from "../adapters/sandbox/detect-sandbox.ts";
 import { openSandbox } from "../adapters/sandbox/sandboxed.ts";
 import type { Sandbox } from "../adapters/sandbox/sandboxed.ts";
-import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { RunnerId, slugOf } from "../core/ids.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
-import type { EventQueue } from "../ports/event-queue.ts";
 import type { Log } from "../ports/log.ts";
-import { notifying } from "../ports/notifying.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
 import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
@@ -31,6 +28,7 @@ import type { RunnerListener } from "../runner/runner-events.ts";
 import { serveStage } from "../runner/stage-port.ts";
 import type { RunnerWorld } from "../runner/world.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
+import { openBackend } from "./backend.ts";
 import type { Io } from "./io.ts";
 import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
@@ -45,27 +43,24 @@ export interface ComposeOverrides {
 }
 
 export interface Machine extends AsyncDisposable {
-  /** Tells the queue of new tickets. */
+  /** On one machine, tells the queue of new tickets; a bucket does that by itself. */
   store: ObjectStore;
-  queue: EventQueue;
+  /** Other machines work on the same store, and have no file of this one. */
+  isShared: boolean;
   ledger: Ledger;
   pool: StagePool;
   openWorld(pipeline: CheckedPipeline, listener: RunnerListener): RunnerWorld;
 }
 
-export function openMachine(
+export async function openMachine(
   io: Io,
   settings: Settings,
   log: Log,
   overrides: ComposeOverrides = {},
-): Machine {
+): Promise<Machine> {
   makeFolder(settings.home);
-  makeFolder(dirname(settings.queue));
-  const opened = openDiskStore({ root: settings.store });
-  const disk = overrides.store?.(opened) ?? opened;
-  const queue = openSqliteQueue({ file: settings.queue, name: "urgent" });
-  const rules = [{ prefix: `inbox/urgent/${settings.user}/`, queue }];
-  const store = notifying(disk, rules, { clock: systemClock, log });
+  const backend = await openBackend(settings, log, overrides.store);
+  const { store, queues, isShared } = backend;
   const ledger = openLedger(join(settings.home, "ledger.db"));
   const cores = availableParallelism();
   const pool = openThreadStagePool({
@@ -82,9 +77,11 @@ export function openMachine(
   const providers = openProviders(settings);
   const tsaUrl = settings.all.get("CLIPSCRIBE_TSA_URL")?.value ?? null;
   const timestamps = tsaUrl === null ? null : lazyTimestamps(tsaUrl);
+  const { user } = settings;
+  const uploaded = openBucketSources({ store, user, dir: join(settings.home, "sources") });
   return {
     store,
-    queue,
+    isShared,
     ledger,
     pool,
     openWorld: (pipeline, listener) => ({
@@ -92,17 +89,17 @@ export function openMachine(
       user: settings.user,
       version: readVersion(),
       store,
-      queues: { urgent: queue },
+      queues,
       clock: systemClock,
       log,
       random: Math.random,
       tools,
-      sources: ledger,
+      sources: isShared ? firstOf(ledger, uploaded) : ledger,
       pool,
       pipelines: { find: (digest) => (digest === pipeline.digest ? pipeline : undefined) },
       providers,
       timestamps,
-      processes,
+      processes: isShared ? null : processes,
       cores,
       items: cores * ITEMS_PER_CORE,
       workDir: join(settings.home, "work"),
@@ -112,9 +109,8 @@ export function openMachine(
     }),
     async [Symbol.asyncDispose]() {
       await pool.close();
-      await queue[Symbol.asyncDispose]();
       ledger[Symbol.dispose]();
-      await disk[Symbol.asyncDispose]();
+      await backend[Symbol.asyncDispose]();
     },
   };
 }

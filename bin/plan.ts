@@ -40,7 +40,7 @@ export async function plan(
 ): Promise<number> {
   const settings = await readSettings(io);
   const log = openLog({ write: io.stderr, format: options.json ? "json" : "text", level: "warn" });
-  await using machine = openMachine(io, settings, log);
+  await using machine = await openMachine(io, settings, log);
   const { pipeline } = await loadPipeline(findPipelineFile(io, options.pipeline), settings.home);
   const signal = new AbortController().signal;
   const collected = await collectDrops(args, io.cwd, {

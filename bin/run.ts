@@ -15,6 +15,8 @@ import { sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds, submitJob } from "../sync/submit-job.ts";
+import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
+import { uploadSource } from "../sync/upload-source.ts";
 import { awaitItems } from "./await-items.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
 import type { Collected, Drop } from "./collect-drops.ts";
@@ -52,7 +54,7 @@ export async function run(
   const file = findPipelineFile(io, options.pipeline);
   let itemCount = 1;
   const { view, log, signal, close } = await openView(options, io, () => itemCount);
-  await using machine = openMachine(io, settings, log, overrides);
+  await using machine = await openMachine(io, settings, log, overrides);
   try {
     view.busy("reading the pipeline");
     const loaded = await loadPipeline(file, settings.home);
@@ -134,6 +136,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     again: job.again,
     budgetUsd: job.budget,
   };
+  if (machine.isShared) await uploadSources(job, collected.drops);
   let handoffs = await submitJob(machine.store, systemClock, submission);
   sweepIncoming(settings.results, isGone);
 
@@ -173,6 +176,18 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
   });
   if (!signal.aborted) takeSnapshot(job, id, ids, results);
   return { id, results };
+}
+
+/** Whoever works on it may be another machine. */
+async function uploadSources(
+  { machine, settings, view, signal }: Job,
+  drops: Drop[],
+): Promise<void> {
+  for (const { name, path, source } of drops) {
+    view.busy(`uploading ${safeLine(name, 120)}`);
+    const key = sourceKey(settings.user, source);
+    await uploadSource(machine.store, key, { path, source, signal });
+  }
 }
 
 function markReused(result: ItemResult): void {

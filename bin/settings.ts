@@ -11,14 +11,18 @@ import type { Io } from "./io.ts";
 
 const MAX_CONFIG_BYTES = 64 * 1024;
 
+export type StoreSetting = { kind: "disk"; path: string } | { kind: "r2" | "s3"; bucket: string };
+export type QueueSetting = { kind: "sqlite"; file: string } | { kind: "cloudflare" | "poll" };
+
 export interface Settings {
   home: string;
   results: string;
-  store: string;
-  queue: string;
+  store: StoreSetting;
+  queue: QueueSetting;
   user: UserId;
   leaseMs: number;
   sweepMs: number;
+  pollMs: number;
   allowPrivateUrls: boolean;
   all: ReadonlyMap<string, ResolvedSetting>;
 }
@@ -33,19 +37,52 @@ export async function readSettings(io: Io): Promise<Settings> {
   const path = (text: string): string =>
     resolve(io.cwd, text.startsWith("~/") ? join(home, text.slice(2)) : text);
   const root = path(value("CLIPSCRIBE_HOME") ?? "~/ClipScribe");
+  const store = readStore(value("CLIPSCRIBE_STORE"), (folder) =>
+    path(folder ?? join(root, "store")),
+  );
   return {
     home: root,
     results: path(value("CLIPSCRIBE_RESULTS") ?? join(root, "results")),
-    store: path((value("CLIPSCRIBE_STORE") ?? `disk:${join(root, "store")}`).slice("disk:".length)),
-    queue: path(
-      (value("CLIPSCRIBE_QUEUE") ?? `sqlite:${join(root, "queue.db")}`).slice("sqlite:".length),
+    store,
+    queue: readQueue(value("CLIPSCRIBE_QUEUE"), store, (file) =>
+      path(file ?? join(root, "queue.db")),
     ),
     user: UserId.parse(value("CLIPSCRIBE_USER")),
     leaseMs: Number(value("CLIPSCRIBE_LEASE_MS")),
     sweepMs: Number(value("CLIPSCRIBE_SWEEP_MS")),
+    pollMs: Number(value("CLIPSCRIBE_POLL_MS")),
     allowPrivateUrls: (value("CLIPSCRIBE_ALLOW_PRIVATE") ?? "").includes("url"),
     all,
   };
+}
+
+function readStore(
+  text: string | null,
+  pathOf: (folder: string | undefined) => string,
+): StoreSetting {
+  const [kind = "disk", ...rest] = (text ?? "disk:").split(":");
+  const name = rest.join(":");
+  if (kind === "r2" || kind === "s3") return { kind, bucket: name };
+  return { kind: "disk", path: pathOf(name === "" ? undefined : name) };
+}
+
+/** @throws `config` for a queue that the store can't have. */
+function readQueue(
+  text: string | null,
+  store: StoreSetting,
+  pathOf: (file: string | undefined) => string,
+): QueueSetting {
+  const isLocal = store.kind === "disk";
+  const named = text ?? (isLocal ? "sqlite:" : "poll");
+  if (isLocal !== named.startsWith("sqlite:")) {
+    throw new ClipscribeError("config", "this queue does not hear of that store's tickets", {
+      details: { store: store.kind, queue: named.split(":")[0] },
+      hint: "disk goes with sqlite; r2 with cloudflare or poll; s3 with poll",
+    });
+  }
+  if (named === "cloudflare" || named === "poll") return { kind: named };
+  const file = named.slice("sqlite:".length);
+  return { kind: "sqlite", file: pathOf(file === "" ? undefined : file) };
 }
 
 async function readConfig(file: string): Promise<Record<string, string>> {

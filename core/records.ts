@@ -63,6 +63,8 @@ export const Ticket = z.object({
   artifacts: z.array(TicketArtifact),
   info: ItemInfo,
   created_at: instant,
+  /** This stage and those that need it run again, though their answers are kept. */
+  from_stage: text.nullable().default(null),
 });
 export type Ticket = z.infer<typeof Ticket>;
 

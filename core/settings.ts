@@ -28,16 +28,20 @@ export const SETTINGS: readonly SettingSpec[] = [
   {
     name: "CLIPSCRIBE_STORE",
     fallback: null,
-    about: "disk:FOLDER",
+    about: "disk:FOLDER, r2:BUCKET or s3:BUCKET",
     problem: (value) =>
-      /^disk:./.test(value) ? undefined : "only disk:FOLDER is supported in this version",
+      /^(?:disk:.|(?:r2|s3):[a-z0-9][a-z0-9.-]{1,62}$)/.test(value)
+        ? undefined
+        : "give disk:FOLDER, r2:BUCKET or s3:BUCKET",
   },
   {
     name: "CLIPSCRIBE_QUEUE",
     fallback: null,
-    about: "sqlite:FILE",
+    about: "sqlite:FILE, cloudflare or poll",
     problem: (value) =>
-      /^sqlite:./.test(value) ? undefined : "only sqlite:FILE is supported in this version",
+      /^(?:sqlite:.|cloudflare$|poll$)/.test(value)
+        ? undefined
+        : "give sqlite:FILE, cloudflare or poll",
   },
   {
     name: "CLIPSCRIBE_USER",
@@ -58,6 +62,37 @@ export const SETTINGS: readonly SettingSpec[] = [
     about: "time between sweeps",
     problem: milliseconds,
   },
+  {
+    name: "CLIPSCRIBE_POLL_MS",
+    fallback: "5000",
+    about: "longest wait between two pulls of a queue",
+    problem: milliseconds,
+  },
+  {
+    name: "CLIPSCRIBE_QUEUE_OPERATIONS_PER_DAY",
+    fallback: "10000",
+    about: "of Cloudflare Queues, or none; free: 10000",
+    problem: (value) => (/^(?:none|\d{1,9})$/.test(value) ? undefined : "give a number, or none"),
+  },
+  {
+    name: "R2_ENDPOINT",
+    fallback: null,
+    about: "https://ACCOUNT.r2.cloudflarestorage.com, or any S3",
+    problem: webAddress,
+  },
+  { name: "R2_ACCESS_KEY_ID", fallback: null, about: "of a token that may write the bucket" },
+  { name: "R2_SECRET_ACCESS_KEY", fallback: null, secret: true, about: "its secret" },
+  { name: "R2_SESSION_TOKEN", fallback: null, secret: true, about: "of temporary credentials" },
+  { name: "CLOUDFLARE_ACCOUNT_ID", fallback: null, about: "whose queues are asked" },
+  { name: "CLOUDFLARE_API_TOKEN", fallback: null, secret: true, about: "with Queues: Edit" },
+  {
+    name: "CLOUDFLARE_API_BASE_URL",
+    fallback: "https://api.cloudflare.com/client/v4",
+    about: "with /client/v4",
+    problem: webAddress,
+  },
+  { name: "CLIPSCRIBE_QUEUE_URGENT", fallback: null, about: "id of the queue of urgent tickets" },
+  { name: "CLIPSCRIBE_QUEUE_BATCH", fallback: null, about: "id of the queue of other tickets" },
   {
     name: "CLIPSCRIBE_ALLOW_PRIVATE",
     fallback: "",

@@ -54,7 +54,8 @@ export async function runStage(
     if ("missing" in identified) return skip(run, stage, identified.missing);
     const { identity } = identified;
     // What any of those that may answer has answered is not asked again.
-    const reused = await run.cache.find(identity.key, run.signal);
+    const isAnew = isForced(run.ticket.from_stage, run.pipeline.stages, stage.id);
+    const reused = isAnew ? undefined : await run.cache.find(identity.key, run.signal);
     if (reused !== undefined) return reuse(run, stage, reused, identity.ingredients);
     identities.push([provider, identity]);
   }
@@ -74,6 +75,13 @@ export async function runStage(
     run.log.add(stage.id, "warn", `goes on with the fallback ${name}`, toErrorRecord(ended.error));
   }
   throw new ClipscribeError("bug", "a stage has nobody to run it");
+}
+
+/** True where a person asked for this stage anew, or for one that it needs. */
+function isForced(from: string | null, stages: readonly CheckedStage[], id: string): boolean {
+  if (from === null || id === from) return from !== null;
+  const { after = [] } = stages.find((stage) => stage.id === id) ?? {};
+  return after.some((earlier) => isForced(from, stages, earlier));
 }
 
 /** Out of reach after all tries, or refuses the account: another may do. */

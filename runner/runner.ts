@@ -68,6 +68,8 @@ export interface Runner extends AsyncDisposable {
   readonly active: number;
   /** True while this runner works on the item, or means to. */
   concerns(address: TicketAddress): boolean;
+  /** Takes nothing more on; resolves when what it has is done, or after so long. */
+  retire(withinMs: number): Promise<void>;
   /** Takes nothing more on and gives back what it has; idempotent. */
   drain(): Promise<void>;
 }
@@ -105,6 +107,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     isActive: (address) => active.has(itemName(address)),
   };
   let taken = 0;
+  let isRetiring = false;
   let wakePullers: (() => void)[] = [];
 
   /** One slot of two or more is kept for urgent work. */
@@ -128,7 +131,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   }
 
   function pump(): void {
-    while (!stopping.signal.aborted) {
+    while (!stopping.signal.aborted && !isRetiring) {
       const lanes = (["urgent", "batch"] as const).filter((lane) => freeSlots(lane) > 0);
       const ticket = pending.take(lanes);
       if (ticket === undefined) return;
@@ -275,7 +278,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     let failures = 0;
     while (queue !== undefined && !stopping.signal.aborted) {
       const room = Math.min(MAX_PULL, 2 * freeSlots(lane) - pending.count(lane));
-      if (freeSlots(lane) <= 0 || room <= 0) {
+      if (freeSlots(lane) <= 0 || room <= 0 || isRetiring) {
         await new Promise<void>((resolve) => wakePullers.push(resolve));
         continue;
       }
@@ -362,6 +365,14 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     watchControl().catch(() => undefined),
   ];
 
+  async function retire(withinMs: number): Promise<void> {
+    isRetiring = true;
+    const left = new AbortController();
+    const late = clock.sleep(withinMs, left.signal).catch(() => undefined);
+    await Promise.race([Promise.all(working), late]);
+    left.abort();
+  }
+
   async function drain(): Promise<void> {
     stop(() => new Drained());
     await Promise.all(loops);
@@ -380,6 +391,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
       add(ticketKey, address);
       pump();
     },
+    retire,
     drain,
     async [Symbol.asyncDispose]() {
       await drain();

@@ -108,7 +108,7 @@ async function writeDead(
     attempts: state.attempts,
     reason: error.message,
     error,
-    replay: `clipscribe run --again ${JSON.stringify(state.input?.source.filename ?? item)}`,
+    replay: `clipscribe replay ${job}/${item}`,
     at: world.clock.now().toISOString(),
   };
   await store.put(keys.dead(job, item), Buffer.from(`${JSON.stringify(dead, null, 2)}\n`));

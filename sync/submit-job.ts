@@ -189,6 +189,7 @@ export function describeTicket(
     }),
     info: item.info,
     created_at: now.toISOString(),
+    from_stage: null,
   };
 }
 

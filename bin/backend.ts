@@ -1,0 +1,120 @@
+/** The store and the queues that the settings name: folders of this machine, or a cloud. */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+
+import { openCloudflareQueue } from "../adapters/cloudflare/cloudflare-queue.ts";
+import { openDiskStore } from "../adapters/disk/disk-store.ts";
+import type { DiskStore } from "../adapters/disk/disk-store.ts";
+import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { ClipscribeError } from "../core/errors.ts";
+import type { Lane } from "../core/ids.ts";
+import type { EventQueue } from "../ports/event-queue.ts";
+import { limited } from "../ports/limited.ts";
+import type { Log } from "../ports/log.ts";
+import { notifying } from "../ports/notifying.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { retrying } from "../ports/retrying.ts";
+import type { Settings } from "./settings.ts";
+
+const LANES: readonly Lane[] = ["urgent", "batch"];
+/** R2 takes one write a second and key: developers.cloudflare.com/r2/platform/limits. */
+const R2_WRITE_INTERVAL_MS = 1_000;
+/** About half a minute of trouble, before it is the item's. */
+const TRIES = { attempts: 7, baseMs: 250, maxMs: 8_000 };
+
+export interface Backend extends AsyncDisposable {
+  store: ObjectStore;
+  queues: Readonly<Partial<Record<Lane, EventQueue>>>;
+  /** Processes of other machines work on the same store. */
+  isShared: boolean;
+}
+
+export async function openBackend(
+  settings: Settings,
+  log: Log,
+  wrap: (store: DiskStore) => DiskStore = (store) => store,
+): Promise<Backend> {
+  const opened: (Disposable | AsyncDisposable)[] = [];
+  const { store: where } = settings;
+  if (where.kind === "disk") {
+    const disk = openDiskStore({ root: where.path });
+    opened.push(disk);
+    const queues = openSqliteQueues(settings, opened);
+    const rules = LANES.flatMap((lane) => {
+      const queue = queues[lane];
+      const prefix = `inbox/${lane}/${settings.user}/`;
+      return queue === undefined ? [] : [{ prefix, queue }];
+    });
+    const store = notifying(wrap(disk), rules, { clock: systemClock, log });
+    return { store, queues, isShared: false, ...disposing(opened) };
+  }
+  // Loaded here: on one machine nobody waits for the SDK.
+  const { openR2Store } = await import("../adapters/r2/r2-store.ts");
+  const raw = openR2Store({
+    endpoint: needed(settings, "R2_ENDPOINT"),
+    bucket: where.bucket,
+    accessKeyId: needed(settings, "R2_ACCESS_KEY_ID"),
+    secretAccessKey: needed(settings, "R2_SECRET_ACCESS_KEY"),
+    sessionToken: settings.all.get("R2_SESSION_TOKEN")?.value ?? undefined,
+    minWriteIntervalMs: where.kind === "r2" ? R2_WRITE_INTERVAL_MS : 0,
+  });
+  opened.push(raw);
+  const tries = { ...TRIES, clock: systemClock, random: Math.random };
+  const store = limited(retrying<ObjectStore>(raw, tries), systemClock);
+  const queues = settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
+  return { store, queues, isShared: true, ...disposing(opened) };
+}
+
+function openSqliteQueues(
+  { queue }: Settings,
+  opened: (Disposable | AsyncDisposable)[],
+): Partial<Record<Lane, EventQueue>> {
+  if (queue.kind !== "sqlite") return {};
+  mkdirSync(dirname(queue.file), { recursive: true });
+  const queues: Partial<Record<Lane, EventQueue>> = {};
+  for (const lane of LANES) {
+    const each = openSqliteQueue({ file: queue.file, name: lane });
+    queues[lane] = each;
+    opened.push(each);
+  }
+  return queues;
+}
+
+function openCloudflareQueues(settings: Settings, log: Log): Record<Lane, EventQueue> {
+  const budget = settings.all.get("CLIPSCRIBE_QUEUE_OPERATIONS_PER_DAY")?.value ?? "";
+  const open = (queueId: string): EventQueue =>
+    openCloudflareQueue({
+      baseUrl: needed(settings, "CLOUDFLARE_API_BASE_URL"),
+      accountId: needed(settings, "CLOUDFLARE_ACCOUNT_ID"),
+      apiToken: needed(settings, "CLOUDFLARE_API_TOKEN"),
+      queueId,
+      pollMs: settings.pollMs,
+      // Both lanes share the day's operations.
+      operationsPerDay: budget === "none" ? null : Number(budget) / LANES.length,
+      log,
+    });
+  return {
+    urgent: open(needed(settings, "CLIPSCRIBE_QUEUE_URGENT")),
+    batch: open(needed(settings, "CLIPSCRIBE_QUEUE_BATCH")),
+  };
+}
+
+function needed({ all }: Settings, name: string): string {
+  const value = all.get(name)?.value ?? null;
+  if (value !== null) return value;
+  throw new ClipscribeError("config", `${name} is not set`, {
+    hint: "the store and the queue that the settings name need it; see `clipscribe config show`",
+  });
+}
+
+function disposing(opened: readonly (Disposable | AsyncDisposable)[]): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      for (const each of opened.toReversed()) {
+        if (Symbol.asyncDispose in each) await each[Symbol.asyncDispose]();
+        else each[Symbol.dispose]();
+      }
+    },
+  };
+}

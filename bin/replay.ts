@@ -1,0 +1,56 @@
+/** `clipscribe replay JOB[/ITEM]`: the ticket of a next run, under the pipeline in force. */
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { ClipscribeError } from "../core/errors.ts";
+import { EXIT } from "../core/exit-codes.ts";
+import { ItemId } from "../core/ids.ts";
+import { replayItems } from "../sync/replay-items.ts";
+import { readJobId } from "./audit.ts";
+import { openMachine } from "./compose.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import type { Io } from "./io.ts";
+import { loadPipeline } from "./load-pipeline.ts";
+import { openLog } from "./log.ts";
+import { readSettings } from "./settings.ts";
+
+export async function replay(
+  target: string,
+  flags: { pipeline: string | undefined; from: string | undefined; json: boolean },
+  io: Io,
+): Promise<number> {
+  const settings = await readSettings(io);
+  const log = openLog({ write: io.stderr, format: flags.json ? "json" : "text", level: "warn" });
+  await using machine = await openMachine(io, settings, log);
+  const { pipeline } = await loadPipeline(findPipelineFile(io, flags.pipeline), settings.home);
+  const [job = "", name] = target.split("/");
+  const item = name === undefined ? null : readItemId(name);
+  const { from } = flags;
+  if (from !== undefined && pipeline.stages.every(({ id }) => id !== from)) {
+    throw new ClipscribeError("config", `there is no stage \`${from}\``, {
+      hint: `name one of ${pipeline.stages.map(({ id }) => id).join(", ")}`,
+    });
+  }
+  const replayed = await replayItems(machine.store, systemClock, {
+    user: settings.user,
+    job: readJobId(job),
+    item,
+    pipelineDigest: pipeline.digest,
+    fromStage: from ?? null,
+  });
+  if (flags.json) io.stdout(`${JSON.stringify({ schema: 1, job_id: job, items: replayed })}\n`);
+  else {
+    for (const each of replayed) io.stdout(`${job}/${each.item}: run ${each.run} waits\n`);
+    if (!machine.isShared && replayed.length > 0) {
+      io.stdout("`clipscribe runner` takes them up, and `clipscribe run` with the same files\n");
+    }
+    if (replayed.length === 0) io.stdout("nothing is to be replayed: all are under way\n");
+  }
+  return EXIT.complete;
+}
+
+function readItemId(name: string): ItemId {
+  const item = ItemId.safeParse(name).data;
+  if (item !== undefined) return item;
+  throw new ClipscribeError("config", `\`${name.slice(0, 100)}\` is no item's id`, {
+    hint: "name JOB/ITEM as `clipscribe dead list` does",
+  });
+}

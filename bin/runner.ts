@@ -1,0 +1,116 @@
+/** `clipscribe runner`: takes tickets and works on them until it is told to stop. */
+import { randomUUID } from "node:crypto";
+
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import { EXIT } from "../core/exit-codes.ts";
+import { parseObjectKey } from "../core/keys.ts";
+import type { CheckedPipeline } from "../core/pipeline.ts";
+import type { Log } from "../ports/log.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { openRunner } from "../runner/runner.ts";
+import type { RunnerEvent } from "../runner/runner-events.ts";
+import { openMachine } from "./compose.ts";
+import type { Machine } from "./compose.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import type { Io } from "./io.ts";
+import { loadPipeline } from "./load-pipeline.ts";
+import { openLog } from "./log.ts";
+import { readSettings } from "./settings.ts";
+
+export interface RunnerFlags {
+  pipeline: string | undefined;
+  /** How long what is under way may take once it is told to stop. */
+  drainMs: number;
+  json: boolean;
+  verbose: boolean;
+}
+
+export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
+  const settings = await readSettings(io);
+  const format = flags.json ? "json" : "text";
+  const log = openLog({ write: io.stderr, format, level: flags.verbose ? "debug" : "info" });
+  const file = findPipelineFile(io, flags.pipeline);
+  await using machine = await openMachine(io, settings, log);
+  const { pipeline } = await loadPipeline(file, settings.home);
+  if (machine.isShared) await assertConditions(machine.store);
+  const retire = new AbortController();
+  const leave = new AbortController();
+  // First: what is under way may end. Second: it is handed back at once.
+  const forget = io.onInterrupt(() => {
+    if (retire.signal.aborted) leave.abort();
+    else log.info("stopping: nothing more is taken on", { within_ms: flags.drainMs });
+    retire.abort();
+  });
+  try {
+    while (!retire.signal.aborted) {
+      await serve({ machine, pipeline, log, retire: retire.signal, leave: leave.signal, flags });
+    }
+    log.info("stopped");
+    return EXIT.complete;
+  } finally {
+    forget();
+  }
+}
+
+interface Service {
+  machine: Machine;
+  pipeline: CheckedPipeline;
+  log: Log;
+  retire: AbortSignal;
+  leave: AbortSignal;
+  flags: RunnerFlags;
+}
+
+/** One runner under one id, until it is told to stop or others took it for dead. */
+async function serve({ machine, pipeline, log, retire, leave, flags }: Service): Promise<void> {
+  const world = machine.openWorld(pipeline, (event) => report(log, event));
+  await using working = await openRunner(world, { sweepPrefix: null, accepts: () => true });
+  log.info("ready", { runner: world.runner, pipeline: pipeline.name, items: world.items });
+  await aborted(retire, working.lost);
+  if (working.lost.aborted) {
+    log.warn("others took this runner for dead: it starts anew", { runner: world.runner });
+    return;
+  }
+  await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
+}
+
+async function aborted(...signals: AbortSignal[]): Promise<void> {
+  const either = AbortSignal.any(signals);
+  if (either.aborted) return;
+  await new Promise<void>((resolve) => {
+    either.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function report(log: Log, event: RunnerEvent): void {
+  const { type, ...about } = event;
+  if (type === "item-ended" || type === "item-troubled") log.info(type, about);
+  else log.debug(type, about);
+}
+
+/**
+ * Two runners on a store that takes conditions and does not heed them would both win every claim.
+ * @throws `config`
+ */
+async function assertConditions(store: ObjectStore): Promise<void> {
+  const key = parseObjectKey(`sys/probe-${randomUUID()}`);
+  const body = Buffer.from("a second write of this must fail");
+  const refused = async (write: Promise<unknown>): Promise<boolean> =>
+    write.then(
+      () => false,
+      (error: unknown) => {
+        if (isKind(error, "conflict")) return true;
+        throw error;
+      },
+    );
+  const first = await store.put(key, body, { ifMatch: null });
+  const other = Buffer.from("other bytes");
+  const isSound =
+    (await refused(store.put(key, other, { ifMatch: null }))) &&
+    (await refused(store.put(key, other, { ifMatch: `${first}0` as typeof first })));
+  await store.delete(key);
+  if (isSound) return;
+  throw new ClipscribeError("config", "the store does not heed conditions of writes", {
+    hint: "use R2, or another S3 with If-Match and If-None-Match on PutObject",
+  });
+}

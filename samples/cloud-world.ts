@@ -1,0 +1,165 @@
+/** The emulated cloud, runners as processes of their own, and a hand that submits: for tests. */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+
+import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
+import { openR2Store } from "../adapters/r2/r2-store.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
+import { ItemState } from "../core/records.ts";
+import type { Source } from "../core/records.ts";
+import { openEmulator } from "../emulator/emulator.ts";
+import type { Emulator } from "../emulator/emulator.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { submitJob } from "../sync/submit-job.ts";
+import { uploadSource } from "../sync/upload-source.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+export const USER = UserId.parse("me");
+
+export interface CloudWorld extends AsyncDisposable {
+  dir: string;
+  emulator: Emulator;
+  /** Straight to the bucket, without tries. */
+  store: ObjectStore;
+  env: Record<string, string>;
+  startRunner(name: string, more?: { env?: Record<string, string>; args?: string[] }): ChildProcess;
+  clipscribe(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }>;
+  setFaults(faults: unknown): Promise<void>;
+  /** Uploads files, and hands them over as a job's items. */
+  submit(
+    job: string,
+    lane: string,
+    pipelineDigest: string,
+    files: readonly string[],
+  ): Promise<void>;
+  readItem(job: string, item: string): Promise<ItemState | undefined>;
+}
+
+export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
+  const dir = mkdtempSync(join(tmpdir(), "clipscribe-cloud-"));
+  const emulator = await openEmulator({ dir: join(dir, "cloud") });
+  const { address } = emulator;
+  const store = openR2Store({
+    endpoint: address.s3_endpoint,
+    bucket: address.bucket,
+    accessKeyId: address.access_key_id,
+    secretAccessKey: address.secret_access_key,
+    minWriteIntervalMs: 0,
+  });
+  const env: Record<string, string> = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: dir,
+    CLIPSCRIBE_STORE: `r2:${address.bucket}`,
+    CLIPSCRIBE_QUEUE: "cloudflare",
+    CLIPSCRIBE_USER: USER,
+    R2_ENDPOINT: address.s3_endpoint,
+    R2_ACCESS_KEY_ID: address.access_key_id,
+    R2_SECRET_ACCESS_KEY: address.secret_access_key,
+    CLOUDFLARE_ACCOUNT_ID: address.account_id,
+    CLOUDFLARE_API_TOKEN: address.api_token,
+    CLOUDFLARE_API_BASE_URL: address.queues_base_url,
+    CLIPSCRIBE_QUEUE_URGENT: address.queue_urgent,
+    CLIPSCRIBE_QUEUE_BATCH: address.queue_batch,
+    CLIPSCRIBE_QUEUE_OPERATIONS_PER_DAY: "none",
+    CLIPSCRIBE_POLL_MS: "500",
+    CLIPSCRIBE_LEASE_MS: "4000",
+    CLIPSCRIBE_SWEEP_MS: "2000",
+  };
+  const children = new Set<ChildProcess>();
+  const launch = (args: readonly string[], home: string, more: Record<string, string> = {}) => {
+    const child = spawn(process.execPath, [join(ROOT, "bin", "clipscribe.ts"), ...args], {
+      cwd: dir,
+      env: { ...env, CLIPSCRIBE_HOME: join(dir, home), ...more },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    children.add(child);
+    child.once("close", () => children.delete(child));
+    return child;
+  };
+
+  return {
+    dir,
+    emulator,
+    store,
+    env,
+    startRunner(name, { env: more = {}, args = [] } = {}) {
+      return launch(["runner", "--pipeline", pipeline, "--json", ...args], name, more);
+    },
+    async clipscribe(...args) {
+      const child = launch(args, "laptop");
+      let stdout = "";
+      let stderr = "";
+      child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+      child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+      const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+      return { code, stdout, stderr };
+    },
+    async setFaults(faults) {
+      await fetch(address.faults_url, { method: "PUT", body: JSON.stringify(faults) });
+    },
+    async submit(job, lane, digest, files) {
+      const items = files.map((path) => {
+        const sha256 = Sha256.parse(createHash("sha256").update(readFileSync(path)).digest("hex"));
+        const filename = basename(path);
+        const source: Source = {
+          kind: "file",
+          url: null,
+          filename,
+          sha256,
+          size: statSync(path).size,
+          media_type: "audio/mp4",
+        };
+        const id = ItemId.parse(filename.replace(/\.[^.]+$/, ""));
+        return { id, path, source, sidecars: [], info: { ...NO_INFO, file_name: filename } };
+      });
+      const { signal } = new AbortController();
+      for (const { path, source } of items) {
+        await uploadSource(store, sourceKey(USER, source), { path, source, signal });
+      }
+      await submitJob(store, systemClock, {
+        job: JobId.parse(job),
+        user: USER,
+        lane: Lane.parse(lane),
+        pipeline: { name: "test", digest: Sha256.parse(digest) },
+        device: "test",
+        items,
+        again: false,
+      });
+    },
+    async readItem(job, item) {
+      try {
+        const key = keysOf(USER).item(JobId.parse(job), ItemId.parse(item));
+        const { body } = await store.get(key);
+        return ItemState.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+      } catch {
+        return undefined;
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      const ends = [...children].map(
+        async (child) => new Promise((resolve) => child.once("close", resolve)),
+      );
+      for (const child of children) child.kill("SIGKILL");
+      await Promise.all(ends);
+      await emulator[Symbol.asyncDispose]();
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+const NO_INFO = {
+  title: null,
+  url: null,
+  platform: null,
+  channel: null,
+  published_at: null,
+  view_count: null,
+  description: null,
+  thumbnail_url: null,
+};
