@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate approve clean
+  test-cloud emulator campaign-night bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -53,6 +53,9 @@ validate: install
 doctor: install
 	@$(CLI) doctor
 
+emulator: install
+	@$(CLI) emulator $$ARGS
+
 tour: install
 	@$(CLI) tour
 
@@ -70,6 +73,10 @@ test: install
 test-readers: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' chromium soffice openssl
 	@$(NODE) scripts/test.ts readers
+
+test-cloud: install
+	@./scripts/install-tools ffmpeg ffprobe rclone
+	@$(NODE) scripts/test.ts cloud
 
 test-download: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' yt-dlp
@@ -95,7 +102,7 @@ bench-report: install
 	@./scripts/install-tools chromium
 	@$(NODE) bench/bench-report.ts
 
-bench-noop bench-stage bench-start bench-estimate campaign-kill campaign-mutants campaign-large campaign-paid: install
+bench-noop bench-stage bench-start bench-estimate campaign-night campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
 	@$(NODE) bench/$@.ts

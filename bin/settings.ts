@@ -11,6 +11,10 @@ import type { Io } from "./io.ts";
 
 const MAX_CONFIG_BYTES = 64 * 1024;
 
+/** A bucket is farther away than a disk, and each write and listing costs. */
+const SHARED_LEASE_MS = 30_000;
+const SHARED_SWEEP_MS = 60_000;
+
 export type StoreSetting = { kind: "disk"; path: string } | { kind: "r2" | "s3"; bucket: string };
 export type QueueSetting = { kind: "sqlite"; file: string } | { kind: "cloudflare" | "poll" };
 
@@ -40,6 +44,9 @@ export async function readSettings(io: Io): Promise<Settings> {
   const store = readStore(value("CLIPSCRIBE_STORE"), (folder) =>
     path(folder ?? join(root, "store")),
   );
+  const isShared = store.kind !== "disk";
+  const ms = (name: string, shared: number): number =>
+    isShared && all.get(name)?.from === "default" ? shared : Number(value(name));
   return {
     home: root,
     results: path(value("CLIPSCRIBE_RESULTS") ?? join(root, "results")),
@@ -48,8 +55,8 @@ export async function readSettings(io: Io): Promise<Settings> {
       path(file ?? join(root, "queue.db")),
     ),
     user: UserId.parse(value("CLIPSCRIBE_USER")),
-    leaseMs: Number(value("CLIPSCRIBE_LEASE_MS")),
-    sweepMs: Number(value("CLIPSCRIBE_SWEEP_MS")),
+    leaseMs: ms("CLIPSCRIBE_LEASE_MS", SHARED_LEASE_MS),
+    sweepMs: ms("CLIPSCRIBE_SWEEP_MS", SHARED_SWEEP_MS),
     pollMs: Number(value("CLIPSCRIBE_POLL_MS")),
     allowPrivateUrls: (value("CLIPSCRIBE_ALLOW_PRIVATE") ?? "").includes("url"),
     all,

@@ -3,7 +3,9 @@
  * was ours if the bytes are ours.
  */
 import { ClipscribeError, isKind } from "../core/errors.ts";
-import type { ObjectKey } from "../core/keys.ts";
+import { ItemId, JobId } from "../core/ids.ts";
+import { parseTicketKey } from "../core/keys.ts";
+import type { ObjectKey, TicketAddress, UserKeys } from "../core/keys.ts";
 import { ItemState } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
@@ -64,4 +66,21 @@ function parseItem(key: ObjectKey, body: Uint8Array): ItemState {
       cause,
     });
   }
+}
+
+/** The ticket that an item, named `user/job/item`, is worked on for; undefined where there is none. */
+export async function ticketOfItem(
+  store: ObjectStore,
+  keys: UserKeys,
+  name: string,
+): Promise<{ key: ObjectKey; address: TicketAddress } | undefined> {
+  const [, job, item] = name.split("/");
+  const ids = [JobId.safeParse(job), ItemId.safeParse(item)] as const;
+  if (!ids[0].success || !ids[1].success) return undefined;
+  const found = await readItem(store, keys.item(ids[0].data, ids[1].data));
+  if (found?.state.input == null) return undefined;
+  const { input, run } = found.state;
+  const key = keys.ticket(input.lane, input.job_id, input.item_id, run);
+  const address = parseTicketKey(key);
+  return address && { key, address };
 }

@@ -4,8 +4,9 @@
  * are compared. On one machine a record whose process is gone counts as dead at once.
  */
 import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
-import type { RunnerId } from "../core/ids.ts";
+import { RunnerId } from "../core/ids.ts";
 import { systemKeys } from "../core/keys.ts";
+import type { ObjectKey } from "../core/keys.ts";
 import { RunnerRecord } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag } from "../ports/object-store.ts";
@@ -13,6 +14,8 @@ import type { RunnerWorld } from "./world.ts";
 
 /** A record is written three times a lease, so that one lost write is no death. */
 const BEATS_A_LEASE = 3;
+/** So many leases after its death nobody needs a runner's record any more. */
+const FORGET_LEASES = 20;
 
 export interface Liveness extends AsyncDisposable {
   /** Aborts when this runner must stop: its record could not be written, or says dead. */
@@ -26,7 +29,11 @@ interface Seen {
 }
 
 /** Writes the first record before it returns: no claim comes before it. */
-export async function openLiveness(world: RunnerWorld, items: () => string[]): Promise<Liveness> {
+export async function openLiveness(
+  world: RunnerWorld,
+  items: () => string[],
+  onDeath: (items: readonly string[]) => void = () => undefined,
+): Promise<Liveness> {
   const { store, clock, runner, clocks } = world;
   const key = systemKeys.runner(runner);
   const lost = new AbortController();
@@ -76,6 +83,45 @@ export async function openLiveness(world: RunnerWorld, items: () => string[]): P
   }
   const beating = keepBeating().catch(() => undefined);
 
+  /** One listing shows who has written since: whoever stands still for a lease is dead. */
+  async function keepWatching(): Promise<void> {
+    while (!closing.signal.aborted) {
+      await clock.sleep(clocks.leaseMs / 2, closing.signal);
+      try {
+        for await (const { key: other, etag: now } of store.list(systemKeys.runners)) {
+          const id = RunnerId.safeParse(
+            other.slice(systemKeys.runners.length, -".json".length),
+          ).data;
+          if (id === undefined || id === runner) continue;
+          const before = seen.get(id);
+          if (before?.etag !== now) seen.set(id, { etag: now, atMs: clock.monotonicMs() });
+          else if (clock.monotonicMs() - before.atMs >= clocks.leaseMs) {
+            await bury(id, other, clock.monotonicMs() - before.atMs);
+          }
+        }
+      } catch (error) {
+        if (closing.signal.aborted) return;
+        world.log.warn("the runners could not be listed", {
+          error: asClipscribeError(error).message,
+        });
+      }
+    }
+  }
+
+  async function bury(id: RunnerId, recordKey: ObjectKey, silentMs: number): Promise<void> {
+    const found = await getIfPresent(store, recordKey);
+    const record = found && RunnerRecord.safeParse(parseJson(found.body)).data;
+    if (found === undefined || record === undefined) return;
+    if (record.status === "alive") {
+      if (await markDead(world, record, found.etag)) onDeath(record.items);
+    } else if (silentMs > FORGET_LEASES * clocks.leaseMs) {
+      // A missing record means a dead claim just as well.
+      await store.delete(recordKey, { ifMatch: found.etag }).catch(() => undefined);
+      seen.delete(id);
+    }
+  }
+  const watching = keepWatching().catch(() => undefined);
+
   return {
     lost: lost.signal,
     async isAlive(other) {
@@ -85,6 +131,7 @@ export async function openLiveness(world: RunnerWorld, items: () => string[]): P
     async [Symbol.asyncDispose]() {
       closing.abort();
       await beating;
+      await watching;
       if (!lost.signal.aborted) await store.delete(key).catch(() => undefined);
     },
   };

@@ -35,6 +35,7 @@ import type { Pools } from "./slots.ts";
 import { openStageCache } from "./stage-cache.ts";
 import { sweepOnce } from "./sweep.ts";
 import { runTail } from "./tail.ts";
+import { ticketOfItem } from "./item-record.ts";
 import { workItem } from "./work-item.ts";
 import type { WorkControl, Workshop } from "./work-item.ts";
 import type { RunnerWorld } from "./world.ts";
@@ -88,8 +89,11 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const working = new Set<Promise<void>>();
-  const liveness = await openLiveness(world, () =>
-    [...active.values()].map(({ address }) => `${address.user}/${address.job}/${address.item}`),
+  const itemName = ({ user, job, item }: TicketAddress): string => `${user}/${job}/${item}`;
+  const liveness = await openLiveness(
+    world,
+    () => [...active.values()].map(({ address }) => itemName(address)),
+    (items) => void takeOver(items),
   );
   const poolsByPipeline = new WeakMap<CheckedPipeline, Pools>();
   const poolsOf = (pipeline: CheckedPipeline): Pools => {
@@ -99,7 +103,6 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   };
   const budgets = openBudgets(world, keys);
   const shop: Workshop = { world, keys, shelf, cache, liveness, jobs, budgets, poolsOf };
-  const itemName = ({ user, job, item }: TicketAddress): string => `${user}/${job}/${item}`;
   const claims: ClaimContext = {
     world,
     keys,
@@ -371,6 +374,15 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     const late = clock.sleep(withinMs, left.signal).catch(() => undefined);
     await Promise.race([Promise.all(working), late]);
     left.abort();
+  }
+
+  /** A runner has died: its items need not wait for the sweep. */
+  async function takeOver(items: readonly string[]): Promise<void> {
+    for (const name of items) {
+      const ticket = await ticketOfItem(store, keys, name).catch(() => undefined);
+      if (ticket !== undefined && scope.accepts(ticket.address)) add(ticket.key, ticket.address);
+    }
+    changed();
   }
 
   async function drain(): Promise<void> {

@@ -147,6 +147,7 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
       );
       for (const child of children) child.kill("SIGKILL");
       await Promise.all(ends);
+      store[Symbol.dispose]();
       await emulator[Symbol.asyncDispose]();
       rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
     },

@@ -122,9 +122,12 @@ function importsOf(text: string): string[] {
 
 function main(): void {
   const root = join(import.meta.dirname, "..");
-  const files = globSync("{core,ports,adapters,runner,sync,stages,bin,emulator,scripts,bench}/**/*.ts", {
-    cwd: root,
-  });
+  const files = globSync(
+    "{core,ports,adapters,runner,sync,stages,bin,emulator,scripts,bench}/**/*.ts",
+    {
+      cwd: root,
+    },
+  );
   const problems = files.flatMap((path) =>
     path.endsWith(".d.ts")
       ? []

@@ -77,7 +77,9 @@ const allEnded = (cloud: CloudWorld, job: string, items: readonly string[]) => a
 };
 
 const ended = async (child: ChildProcess): Promise<number | null> =>
-  child.exitCode ?? new Promise((resolve) => child.once("close", resolve));
+  child.exitCode !== null || child.signalCode !== null
+    ? child.exitCode
+    : new Promise((resolve) => child.once("close", resolve));
 
 async function audit(cloud: CloudWorld) {
   const { code, stdout, stderr } = await cloud.clipscribe("audit", "--json");
