@@ -231,9 +231,9 @@ async function disturb(): Promise<void> {
       return child.kill("SIGCONT");
     });
   } else if (what < 0.9) {
-    const job = jobs[Math.floor(random() * jobs.length)] ?? "";
-    const item = `item-${Math.floor(random() * ITEMS)}`;
-    const { code } = await cloud.clipscribe("replay", "--pipeline", pipeline, `${job}/${item}`);
+    const number = Math.floor(random() * ITEMS);
+    const target = `${jobs[Math.floor(number / ITEMS_A_JOB)]}/item-${number}`;
+    const { code } = await cloud.clipscribe("replay", "--pipeline", pipeline, target);
     if (code === 0) totals.replays++;
   } else {
     totals.cancels++;
