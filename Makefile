@@ -76,6 +76,7 @@ test-readers: install
 
 test-cloud: install
 	@./scripts/install-tools ffmpeg ffprobe rclone
+	@./scripts/install-miniflare
 	@$(NODE) scripts/test.ts cloud
 
 test-download: install

@@ -39,21 +39,33 @@ const LEASE_MS = 4_000;
 /** An answer that nobody could note before the kill may be paid for again. */
 const GRACE_MS = 3_000;
 
+/** A runner's process. */
+type Worker = ChildProcess & { name: string; stopped?: boolean };
+
 const { next: random } = openRandom(SEED);
 const dir = mkdtempSync(join(tmpdir(), "clipscribe-night-"));
 const startedMs = Date.now();
 const books = { asked: 0, answered: 0, faults: 0, twice: 0, twice_in_grace: 0 };
-const answeredAt = new Map<string, number>();
-const disturbances: number[] = [];
+const answers = new Map<string, { atMs: number; runner: string }>();
+/** When each runner was killed, or stopped and woken: what it was told then, nobody may know. */
+const silences = new Map<string, { fromMs: number; toMs: number }[]>();
 
-await using provider = await startProviderServer(async ({ json, isOpen }) => {
+await using provider = await startProviderServer(async ({ json, path, isOpen }) => {
   const digest = createHash("sha256").update(JSON.stringify(json)).digest("hex");
   books.asked++;
-  const before = answeredAt.get(digest);
+  const runner = path.split("/")[1] ?? "";
+  const before = answers.get(digest);
   if (before !== undefined) {
-    const isLost = disturbances.some((at) => at >= before - 50 && at - before < GRACE_MS);
+    const isLost = (silences.get(before.runner) ?? []).some(
+      ({ fromMs, toMs }) => fromMs - GRACE_MS < before.atMs && before.atMs < toMs,
+    );
     if (isLost) books.twice_in_grace++;
-    else books.twice++;
+    else {
+      books.twice++;
+      console.error(
+        `asked twice: ${before.runner} had its answer ${Date.now() - before.atMs} ms ago; now ${runner} asks`,
+      );
+    }
   }
   await delay(100 + random() * 700);
   if (!isOpen()) return { body: {} };
@@ -63,7 +75,7 @@ await using provider = await startProviderServer(async ({ json, isOpen }) => {
     return chance < 0.05 ? { cut: { content: "x".repeat(4_000) } } : { status: 503, body: {} };
   }
   books.answered++;
-  answeredAt.set(digest, Date.now());
+  answers.set(digest, { atMs: Date.now(), runner });
   const content = JSON.stringify({ said: digest.slice(0, 16) });
   const usage = { prompt_tokens: 100, completion_tokens: 10 };
   return { body: { choices: [{ message: { content }, finish_reason: "stop" }], usage } };
@@ -72,7 +84,12 @@ await using provider = await startProviderServer(async ({ json, isOpen }) => {
 const pipeline = makePipeline();
 const { digest } = (await loadPipeline(pipeline, join(dir, "home"))).pipeline;
 await using cloud = await openCloudWorld(pipeline);
-const env = { XAI_API_KEY: "x", XAI_BASE_URL: provider.url, CLIPSCRIBE_LEASE_MS: String(LEASE_MS) };
+const envOf = (name: string) => ({
+  XAI_API_KEY: "x",
+  // Each asks under an address of its own: the books know who was told what.
+  XAI_BASE_URL: `${provider.url}/${name}`,
+  CLIPSCRIBE_LEASE_MS: String(LEASE_MS),
+});
 const jobs = await submitAll(cloud, digest);
 await cloud.setFaults({
   seed: SEED,
@@ -81,13 +98,14 @@ await cloud.setFaults({
   queues: { "429": 0.02, "500": 0.02, reset: 0.02 },
 });
 
-const runners: (ChildProcess & { stopped?: boolean })[] = [];
+const runners: Worker[] = [];
 const said: string[] = [];
 const peakMb: number[] = [];
 const totals = { kills: 0, stops: 0, replays: 0, cancels: 0 };
 let started = 0;
 const start = (): void => {
-  const child = cloud.startRunner(`runner-${started++}`, { env });
+  const name = `runner-${started++}`;
+  const child: Worker = Object.assign(cloud.startRunner(name, { env: envOf(name) }), { name });
   child.stdout?.resume();
   child.stderr?.on("data", (chunk: Buffer) => {
     for (const line of chunk.toString().split("\n"))
@@ -216,9 +234,9 @@ async function submitAll(world: CloudWorld, pipelineDigest: string): Promise<str
 async function disturb(): Promise<void> {
   const child = runners.filter(isUp)[Math.floor(random() * RUNNERS)];
   const what = random();
-  disturbances.push(Date.now());
   if (child !== undefined && what < 0.5) {
     totals.kills++;
+    silence(child, Infinity);
     child.kill("SIGKILL");
     start();
   } else if (child !== undefined && what < 0.75) {
@@ -226,10 +244,8 @@ async function disturb(): Promise<void> {
     child.stopped = true;
     child.kill("SIGSTOP");
     start();
-    void delay(LEASE_MS * 2.5).then(() => {
-      disturbances.push(Date.now());
-      return child.kill("SIGCONT");
-    });
+    silence(child, LEASE_MS * 2.5);
+    void delay(LEASE_MS * 2.5).then(() => child.kill("SIGCONT"));
   } else if (what < 0.9) {
     const number = Math.floor(random() * ITEMS);
     const target = `${jobs[Math.floor(number / ITEMS_A_JOB)]}/item-${number}`;
@@ -239,6 +255,11 @@ async function disturb(): Promise<void> {
     totals.cancels++;
     await cancel(jobs.at(-1) ?? "");
   }
+}
+
+function silence({ name }: Worker, forMs: number): void {
+  const fromMs = Date.now();
+  silences.set(name, [...(silences.get(name) ?? []), { fromMs, toMs: fromMs + forMs }]);
 }
 
 /** As a person does: by the job's `control`. */
@@ -271,7 +292,7 @@ async function waitUntilEnded(): Promise<string[]> {
   }
 }
 
-function isUp(child: ChildProcess & { stopped?: boolean }): boolean {
+function isUp(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 

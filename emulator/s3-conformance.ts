@@ -50,6 +50,7 @@ function clientOf(s3: S3UnderTest, more: Partial<S3ClientConfig> = {}): S3Client
     credentials: { accessKeyId, secretAccessKey },
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
+    expectContinueHeader: false,
     maxAttempts: 1,
     ...more,
   });

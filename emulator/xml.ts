@@ -33,6 +33,8 @@ const parser = new XMLParser({
   parseTagValue: false,
   trimValues: false,
   processEntities: true,
+  // Go writes a quote as &#34;.
+  htmlEntities: true,
   isArray: (name) => name === "Part" || name === "Object",
 });
 

@@ -1,7 +1,7 @@
 /** What every ObjectStore keeps. Where this suite and the port's comment differ, this is right. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { describe, test } from "node:test";
+import { describe, test as nodeTest } from "node:test";
 import type { TestContext } from "node:test";
 
 import { hasKind } from "../core/errors.ts";
@@ -33,7 +33,19 @@ async function* chunks(count: number, size: number): AsyncGenerator<Uint8Array> 
   for (let at = 0; at < count; at++) yield Buffer.alloc(size, at);
 }
 
-export function describeObjectStore(name: string, open: Open): void {
+/** `differs`: tests that a stand-in of somebody else is known to fail, and why; it has to fail them. */
+export function describeObjectStore(
+  name: string,
+  open: Open,
+  differs: Readonly<Record<string, string>> = {},
+): void {
+  const test = (title: string, work: (t: TestContext) => Promise<void>): void => {
+    void nodeTest(title, async (t) => {
+      const difference = differs[title];
+      if (difference === undefined) await work(t);
+      else await assert.rejects(work(t), Error, `no longer differs: ${difference}`);
+    });
+  };
   describe(`ObjectStore contract: ${name}`, () => {
     test("what was put is read, with the same etag everywhere", async (t) => {
       const store = await open(t);

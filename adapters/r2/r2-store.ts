@@ -61,6 +61,8 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     credentials: { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) },
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
+    // R2 answers no 100-continue, and the SDK would wait six seconds for one with every part.
+    expectContinueHeader: false,
     // Who calls decides about tries: a put whose answer is lost is not simply made again.
     maxAttempts: 1,
     requestHandler: {
