@@ -257,8 +257,16 @@ function ruleOf(queueId: string, prefix: string): EventRule {
   };
 }
 
-/** R2's classes of operations, and the queue's. */
+/** Class and kind of an operation, and which part of the bucket it is for: `s3:A:put:jobs`. */
 function kindOf(api: "s3" | "queues", request: IncomingMessage): string {
+  const kind = operationOf(api, request);
+  if (api === "queues") return kind;
+  const [path = "", query = ""] = (request.url ?? "/").split("?");
+  const listed = /[?&]?prefix=([^&/%]*)/.exec(query)?.[1];
+  return `${kind}:${path.split("/")[2] ?? listed ?? ""}`;
+}
+
+function operationOf(api: "s3" | "queues", request: IncomingMessage): string {
   const { method = "GET", url = "/", headers } = request;
   if (api === "queues") return `queues:${/messages\/(\w+)/.exec(url)?.[1] ?? "push"}`;
   const [path = "", query = ""] = url.split("?");

@@ -1,26 +1,20 @@
 /** The emulated cloud, runners as processes of their own, and a hand that submits: for tests. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 
-import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { openR2Store } from "../adapters/r2/r2-store.ts";
-import { systemClock } from "../adapters/system/system-clock.ts";
-import { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
+import { ItemId, JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { ItemState } from "../core/records.ts";
-import type { Source } from "../core/records.ts";
 import { openEmulator } from "../emulator/emulator.ts";
 import type { Emulator } from "../emulator/emulator.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import { submitJob } from "../sync/submit-job.ts";
-import { uploadSource } from "../sync/upload-source.ts";
+import { USER, submitTo } from "./submit-to.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-export const USER = UserId.parse("me");
 
 export interface CloudWorld extends AsyncDisposable {
   dir: string;
@@ -103,35 +97,7 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     async setFaults(faults) {
       await fetch(address.faults_url, { method: "PUT", body: JSON.stringify(faults) });
     },
-    async submit(job, lane, digest, files) {
-      const items = files.map((path) => {
-        const sha256 = Sha256.parse(createHash("sha256").update(readFileSync(path)).digest("hex"));
-        const filename = basename(path);
-        const source: Source = {
-          kind: "file",
-          url: null,
-          filename,
-          sha256,
-          size: statSync(path).size,
-          media_type: "audio/mp4",
-        };
-        const id = ItemId.parse(filename.replace(/\.[^.]+$/, ""));
-        return { id, path, source, sidecars: [], info: { ...NO_INFO, file_name: filename } };
-      });
-      const { signal } = new AbortController();
-      for (const { path, source } of items) {
-        await uploadSource(store, sourceKey(USER, source), { path, source, signal });
-      }
-      await submitJob(store, systemClock, {
-        job: JobId.parse(job),
-        user: USER,
-        lane: Lane.parse(lane),
-        pipeline: { name: "test", digest: Sha256.parse(digest) },
-        device: "test",
-        items,
-        again: false,
-      });
-    },
+    submit: async (job, lane, digest, files) => submitTo(store, job, lane, digest, files),
     async readItem(job, item) {
       try {
         const key = keysOf(USER).item(JobId.parse(job), ItemId.parse(item));
@@ -153,14 +119,3 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     },
   };
 }
-
-const NO_INFO = {
-  title: null,
-  url: null,
-  platform: null,
-  channel: null,
-  published_at: null,
-  view_count: null,
-  description: null,
-  thumbnail_url: null,
-};
