@@ -63,7 +63,7 @@ runner.kill("SIGTERM");
 const idleShare = seconds / IDLE_S;
 const causes: Record<string, { A: number; B: number; queue: number }> = {};
 for (const [kind, count] of Object.entries(all)) {
-  if (/^s3:A:list:inbox/.test(kind)) continue;
+  if (kind.startsWith("s3:A:list:inbox")) continue;
   const [api, operationClass = "", , place = ""] = kind.split(":");
   const net = Math.max(0, count - (idle[kind] ?? 0) * idleShare);
   const cause = causeOf(api ?? "", place);

@@ -52,6 +52,7 @@ const agent = new Agent({ headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS })
 export function openCloudflareQueue(options: CloudflareQueueOptions): EventQueue {
   const { baseUrl, accountId, queueId, pollMs, operationsPerDay, log, now = Date.now } = options;
   const base = `${baseUrl.replace(/\/$/, "")}/accounts/${accountId}/queues/${queueId}`;
+  let notBefore = 0;
   const pace = createPollPace({ maxMs: pollMs, operationsPerDay, now });
 
   async function post(path: string, body: unknown, signal?: AbortSignal): Promise<unknown> {
@@ -131,13 +132,18 @@ export function openCloudflareQueue(options: CloudflareQueueOptions): EventQueue
     },
 
     async pull(pull) {
-      const deadline = performance.now() + (pull.waitMs ?? 0);
+      const { waitMs = 0, signal } = pull;
+      const deadline = performance.now() + waitMs;
       for (;;) {
-        throwIfAborted(pull.signal);
-        const events = await pullOnce(pull);
+        throwIfAborted(signal);
+        // The pace holds over calls: who asks again at once waits for its turn all the same.
+        const pauseMs = waitMs === 0 ? 0 : notBefore - performance.now();
         const leftMs = deadline - performance.now();
-        if (events.length > 0 || leftMs <= 0) return events;
-        await sleep(Math.min(leftMs, pace.next()), pull.signal);
+        if (pauseMs > 0) await sleep(Math.min(leftMs, pauseMs), signal);
+        if (pauseMs > 0 && pauseMs > leftMs) return [];
+        const events = await pullOnce(pull);
+        notBefore = performance.now() + pace.next();
+        if (events.length > 0 || performance.now() >= deadline) return events;
       }
     },
 

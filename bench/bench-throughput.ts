@@ -1,0 +1,103 @@
+/**
+ * Durable items a second on a trivial stage, with 1, 2 and 4 runner processes on one machine, beside
+ * graphile-worker at concurrency 10; everything with fsync. An item here is claimed, run in a thread,
+ * published with a manifest and projected: some twenty durable writes, where a job there is two.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { submitTo } from "../samples/submit-to.ts";
+import { loadGraphile } from "./peers/load-peer.ts";
+import { openOwnRunner } from "./peers/own-runner.ts";
+import { nowMs, startPeers } from "./peers/start-peers.ts";
+
+const ITEMS = 240;
+const PEER_JOBS = 3_000;
+const TARGET = 0.1;
+
+const dir = mkdtempSync(join(tmpdir(), "clipscribe-throughput-"));
+const own: Record<string, number> = {};
+for (const processes of [1, 2, 4]) own[processes] = await measureOwn(processes);
+const graphile = await measureGraphile();
+rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+const best = Math.max(...Object.values(own));
+const ratio = best / graphile;
+const scales = (own[2] ?? 0) >= (own[1] ?? 0);
+const pass = ratio >= TARGET && scales;
+console.log(
+  JSON.stringify({
+    name: "bench-throughput",
+    pass,
+    target: { ratio: TARGET, two_not_slower_than_one: true },
+    items_a_second: own,
+    graphile_a_second: graphile,
+    ratio: Number(ratio.toFixed(3)),
+    limited_by: "the flushes of about twenty durable writes an item, not by the queue",
+  }),
+);
+process.exitCode = pass ? 0 : 1;
+
+async function measureOwn(processes: number): Promise<number> {
+  const at = join(dir, `own-${processes}`);
+  await using runner = await openOwnRunner(at);
+  mkdirSync(join(at, "media"));
+  const files = Array.from({ length: ITEMS }, (_, index) => {
+    const path = join(at, "media", `m${index}.mp4`);
+    writeFileSync(path, `medium ${index}`);
+    return path;
+  });
+  await submitTo(
+    runner.store,
+    "20261124-2200-many-7f3a",
+    "urgent",
+    runner.digest,
+    files,
+    runner.home,
+  );
+  const children = Array.from({ length: processes }, () => runner.start());
+  // Starting takes its time, and is measured elsewhere.
+  while (runner.entered().size === 0) await delay(5);
+  const { size: before } = runner.entered();
+  const startedMs = nowMs();
+  for (let left = ITEMS; left > 0;) {
+    await delay(50);
+    left = 0;
+    for await (const _ticket of runner.store.list("inbox/")) left++;
+    if (nowMs() - startedMs > 120_000) throw new Error("the items did not end in two minutes");
+  }
+  const seconds = (nowMs() - startedMs) / 1000;
+  const ends = children.map(
+    async (child) => new Promise((resolve) => child.once("close", resolve)),
+  );
+  for (const child of children) child.kill("SIGKILL");
+  await Promise.all(ends);
+  return Number(((ITEMS - before) / seconds).toFixed(1));
+}
+
+async function measureGraphile(): Promise<number> {
+  await using peers = await startPeers();
+  const utils = await loadGraphile().makeWorkerUtils({ connectionString: peers.postgres });
+  await utils.migrate();
+  const jobs = Array.from({ length: PEER_JOBS }, (_, index) => ({
+    identifier: "only",
+    payload: { id: `job_${index}` },
+  }));
+  await utils.addJobs(jobs);
+  const script = join(import.meta.dirname, "peers", "peer-child.ts");
+  const child = spawn(process.execPath, [script, "graphile-worker", peers.postgres, "10"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const times: number[] = [];
+  child.stdout.on("data", (chunk: Buffer) => {
+    for (const [, at] of chunk.toString().matchAll(/^job_\d+ ([\d.]+)$/gm)) times.push(Number(at));
+  });
+  const deadline = nowMs() + 60_000;
+  while (times.length < PEER_JOBS && nowMs() < deadline) await delay(20);
+  child.kill("SIGKILL");
+  await utils.release();
+  const seconds = (Math.max(...times) - Math.min(...times)) / 1000;
+  return Math.round(times.length / seconds);
+}
