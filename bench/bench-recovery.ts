@@ -66,7 +66,8 @@ async function onBucket(index: number): Promise<number> {
   writeFileSync(file, `medium ${index}`);
   await cloud.submit(`20261124-2200-recovery-000${index}`, "urgent", digest, [file]);
   let count = 0;
-  return measure(() => cloud.startRunner(`r${count++}`, { env, args: ["--verbose"] }));
+  // Awaited here: the cloud goes when this returns.
+  return await measure(() => cloud.startRunner(`r${count++}`, { env, args: ["--verbose"] }));
 }
 
 /** Milliseconds from the kill to the stage's start elsewhere; both runners are up before. */

@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 
 import { openR2Store } from "../adapters/r2/r2-store.ts";
 import { describeObjectStore } from "../ports/object-store.contract.ts";
-import { CASES } from "./s3-conformance.ts";
+import { CASES } from "./s3-conformance-uploads.ts";
 import type { S3UnderTest } from "./s3-conformance.ts";
 
 const PACKAGE = join(import.meta.dirname, "..", ".tools", "miniflare", "node_modules", "miniflare");

@@ -7,10 +7,22 @@ import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { readBody } from "./body.ts";
-import type { Bucket, Conditions, Description, StoredMeta } from "./bucket.ts";
+import type { Bucket, Conditions } from "./bucket.ts";
 import type { FaultPlan } from "./faults.ts";
 import { listObjects } from "./list-objects.ts";
 import { S3Error } from "./s3-error.ts";
+import {
+  checkLength,
+  checkReadConditions,
+  describeHeaders,
+  descriptionOf,
+  headerOf,
+  isUnchanged,
+  matches,
+  parseRange,
+  readConditions,
+  unquote,
+} from "./s3-headers.ts";
 import { authenticate, decode, splitUrl } from "./signature.ts";
 import type { Credentials, Signer } from "./signature.ts";
 import { MAX_XML_BYTES, readXml, writeXml } from "./xml.ts";
@@ -34,16 +46,8 @@ export interface S3Options {
 }
 
 const MAX_KEY_BYTES = 1024;
-const MAX_META_BYTES = 8192;
-const MAX_PUT_BYTES = 5 * 1024 ** 3 - 5 * 1024 ** 2;
 const MAX_PARTS = 10_000;
 const WRITE_INTERVAL_MS = 1_000;
-const KEPT_HEADERS = [
-  "cache-control",
-  "content-disposition",
-  "content-encoding",
-  "content-language",
-];
 
 interface Call {
   request: IncomingMessage;
@@ -340,95 +344,6 @@ export function openS3Api(options: S3Options): S3Api {
   }
 
   return { handle };
-}
-
-function readConditions(ifMatch: unknown, ifNoneMatch: unknown): Conditions {
-  return {
-    ...(typeof ifMatch === "string" && { ifMatch: unquote(ifMatch) }),
-    ...(typeof ifNoneMatch === "string" && { ifNoneMatch: unquote(ifNoneMatch) }),
-  };
-}
-
-/** Weak marks and quotes mean nothing here. */
-function unquote(etags: string): string {
-  return etags.replaceAll(/W\/|"/g, "").trim();
-}
-
-function matches(wanted: string, etag: string): boolean {
-  return unquote(wanted)
-    .split(/,\s*/)
-    .some((each) => each === "*" || each === etag);
-}
-
-function checkReadConditions(meta: StoredMeta, headers: IncomingMessage["headers"]): void {
-  const { "if-match": ifMatch, "if-unmodified-since": since } = headers;
-  if (typeof ifMatch === "string" && !matches(ifMatch, meta.etag)) {
-    throw new S3Error("PreconditionFailed", "the object is another by now");
-  }
-  if (typeof since === "string" && ifMatch === undefined && isLater(meta, since)) {
-    throw new S3Error("PreconditionFailed", "the object was changed since");
-  }
-}
-
-function isUnchanged(meta: StoredMeta, headers: IncomingMessage["headers"]): boolean {
-  const { "if-none-match": ifNoneMatch, "if-modified-since": since } = headers;
-  if (typeof ifNoneMatch === "string") return matches(ifNoneMatch, meta.etag);
-  return typeof since === "string" && !isLater(meta, since);
-}
-
-function isLater({ modified }: StoredMeta, since: string): boolean {
-  return Math.floor(modified / 1000) * 1000 > Date.parse(since);
-}
-
-/** @throws S3Error `InvalidRange` past the end. Undefined: the whole object. */
-function parseRange(
-  header: string | undefined,
-  size: number,
-): { start: number; end: number } | undefined {
-  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? "");
-  if (match === null || (match[1] === "" && match[2] === "")) return undefined;
-  const [, first = "", last = ""] = match;
-  const start = first === "" ? Math.max(0, size - Number(last)) : Number(first);
-  const end = first === "" || last === "" ? size - 1 : Math.min(Number(last), size - 1);
-  if (start >= size || end < start) throw new S3Error("InvalidRange", "there are no such bytes");
-  return { start, end };
-}
-
-function descriptionOf({ headers }: IncomingMessage): Description {
-  const kept: Record<string, string> = {};
-  let bytes = 0;
-  for (const [name, value] of Object.entries(headers)) {
-    if (typeof value !== "string") continue;
-    if (!name.startsWith("x-amz-meta-") && !KEPT_HEADERS.includes(name)) continue;
-    const plain =
-      name === "content-encoding" ? value.replace(/(?:^|,\s*)aws-chunked/, "").trim() : value;
-    if (name.startsWith("x-amz-meta-")) bytes += name.length + value.length;
-    if (plain !== "") kept[name] = plain;
-  }
-  if (bytes > MAX_META_BYTES) throw new S3Error("MetadataTooLarge", "at most 8,192 bytes");
-  return { contentType: headers["content-type"] ?? "application/octet-stream", headers: kept };
-}
-
-function describeHeaders(meta: StoredMeta): Record<string, string | number> {
-  return {
-    etag: `"${meta.etag}"`,
-    "content-type": meta.contentType,
-    "last-modified": new Date(meta.modified).toUTCString(),
-    "accept-ranges": "bytes",
-    ...meta.headers,
-  };
-}
-
-function checkLength({ headers }: IncomingMessage): void {
-  const length = headers["x-amz-decoded-content-length"] ?? headers["content-length"];
-  if (Number(length ?? 0) > MAX_PUT_BYTES) {
-    throw new S3Error("EntityTooLarge", "send it in parts");
-  }
-}
-
-function headerOf({ headers }: IncomingMessage, name: string): string {
-  const value = headers[name];
-  return typeof value === "string" ? value : "";
 }
 
 async function drain(request: IncomingMessage): Promise<void> {

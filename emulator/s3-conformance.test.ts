@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 
 import { openEmulator } from "./emulator.ts";
 import type { Emulator } from "./emulator.ts";
-import { CASES } from "./s3-conformance.ts";
+import { CASES } from "./s3-conformance-uploads.ts";
 
 describe("S3 conformance: the emulator", () => {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-conformance-"));
