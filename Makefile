@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  test-cloud emulator campaign-night bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate bench-cost bench-recovery approve clean
+  test-cloud emulator campaign-night bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate bench-cost bench-recovery bench-latency bench-throughput approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -27,7 +27,7 @@ help:
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-mutants · campaign-large · campaign-paid"
-	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-recovery · campaign-night SEED=n"
+	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-recovery · bench-latency · bench-throughput · campaign-night SEED=n"
 
 install:
 	@./scripts/bootstrap
@@ -98,6 +98,11 @@ format: install
 bench-evidence: export DIR := $(value DIR)
 bench-evidence: install
 	@$(NODE) bench/bench-evidence.ts
+
+bench-latency bench-throughput: install
+	@./scripts/install-tools redis-server psql
+	@./scripts/install-peers
+	@$(NODE) bench/$@.ts
 
 bench-report: install
 	@./scripts/install-tools chromium

@@ -14,6 +14,8 @@ import type { RunnerWorld } from "./world.ts";
 
 /** A record is written three times a lease, so that one lost write is no death. */
 const BEATS_A_LEASE = 3;
+/** Looks a lease: no multiple of it, so that a lease is over at the third look, not at the fourth. */
+const WATCH_SHARE = 0.4;
 /** So many leases after its death nobody needs a runner's record any more. */
 const FORGET_LEASES = 20;
 
@@ -86,7 +88,6 @@ export async function openLiveness(
   /** One listing shows who has written since: whoever stands still for a lease is dead. */
   async function keepWatching(): Promise<void> {
     while (!closing.signal.aborted) {
-      await clock.sleep(clocks.leaseMs / 2, closing.signal);
       try {
         for await (const { key: other, etag: now } of store.list(systemKeys.runners)) {
           const id = RunnerId.safeParse(
@@ -105,6 +106,7 @@ export async function openLiveness(
           error: asClipscribeError(error).message,
         });
       }
+      await clock.sleep(clocks.leaseMs * WATCH_SHARE, closing.signal);
     }
   }
 

@@ -1,10 +1,20 @@
-/** R2's object-created event, as far as a runner reads it: which key was written. */
+/**
+ * What a message says was written. R2's own shape, and S3's `Records`, as AWS sends them to SQS and
+ * MinIO everywhere; there the key is form-encoded.
+ */
 import { z } from "zod";
 
 import { parseTicketKey } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
 
-const ObjectEvent = z.object({ action: z.string(), object: z.object({ key: z.string() }) });
+const R2Event = z.object({ action: z.string(), object: z.object({ key: z.string() }) });
+const S3Event = z.object({
+  Records: z.array(
+    z.object({ eventName: z.string(), s3: z.object({ object: z.object({ key: z.string() }) }) }),
+  ),
+});
+/** What S3 sends once when a rule is made. */
+const TestEvent = z.object({ Event: z.literal("s3:TestEvent") });
 
 export type EventMeaning =
   | { kind: "ticket"; key: string; address: TicketAddress }
@@ -12,17 +22,42 @@ export type EventMeaning =
   | { kind: "other" }
   | { kind: "unreadable" };
 
+/** The first ticket that a message tells of: S3 sends one record a message, though it could more. */
 export function parseObjectEvent(body: string): EventMeaning {
-  let event: z.infer<typeof ObjectEvent>;
-  try {
-    event = ObjectEvent.parse(JSON.parse(body));
-  } catch {
-    return { kind: "unreadable" };
+  const keys = createdKeys(body);
+  if (keys === undefined) return { kind: "unreadable" };
+  for (const key of keys) {
+    const address = parseTicketKey(key);
+    if (address !== undefined) return { kind: "ticket", key, address };
   }
-  const { key } = event.object;
-  if (/Delete|Lifecycle/.test(event.action)) return { kind: "other" };
-  const address = parseTicketKey(key);
-  return address === undefined ? { kind: "other" } : { kind: "ticket", key, address };
+  return { kind: "other" };
+}
+
+/** Keys that were created; none for a deletion. Undefined where the message is of no known shape. */
+function createdKeys(body: string): string[] | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+  const r2 = R2Event.safeParse(value).data;
+  if (r2 !== undefined) return /Delete|Lifecycle/.test(r2.action) ? [] : [r2.object.key];
+  const s3 = S3Event.safeParse(value).data;
+  if (s3 !== undefined) {
+    return s3.Records.filter(({ eventName }) => /^(?:s3:)?ObjectCreated:/.test(eventName)).flatMap(
+      ({ s3: { object } }) => decodeFormKey(object.key) ?? [],
+    );
+  }
+  return TestEvent.safeParse(value).success ? [] : undefined;
+}
+
+function decodeFormKey(key: string): string | undefined {
+  try {
+    return decodeURIComponent(key.replaceAll("+", " "));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The body of a message that says "look at this ticket again", in the same shape. */
