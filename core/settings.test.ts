@@ -28,7 +28,7 @@ describe("settings", () => {
   test("all bad values are named at once, with their source", () => {
     const bad = {
       CLIPSCRIBE_USER: "../x",
-      CLIPSCRIBE_STORE: "r2:bucket",
+      CLIPSCRIBE_STORE: "ftp:bucket",
       CLIPSCRIBE_LEASE_MS: "soon",
     };
 

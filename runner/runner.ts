@@ -321,22 +321,24 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     await acknowledge(lane, [event.leaseId]);
   }
 
+  async function sweep(prefix: string | null, minAgeMs?: number): Promise<void> {
+    const look = (key: string, address: TicketAddress): boolean => {
+      if (address.user !== world.user || !scope.accepts(address)) return true;
+      add(key, address);
+      return pending.count(address.lane) < Math.max(1, freeSlots(address.lane)) * 4;
+    };
+    const { signal } = stopping;
+    const age = minAgeMs === undefined ? {} : { minAgeMs };
+    await sweepOnce({ world, liveness, prefix, look, signal, ...age }).catch((error: unknown) => {
+      if (!signal.aborted) log.warn("a sweep failed", { error: asClipscribeError(error).message });
+    });
+    changed();
+  }
+
   async function keepSweeping(): Promise<void> {
     while (!stopping.signal.aborted) {
       await clock.sleep(world.clocks.sweepMs, stopping.signal);
-      const look = (key: string, address: TicketAddress): boolean => {
-        if (address.user !== world.user || !scope.accepts(address)) return true;
-        add(key, address);
-        return pending.count(address.lane) < Math.max(1, freeSlots(address.lane)) * 4;
-      };
-      const signal = stopping.signal;
-      await sweepOnce({ world, liveness, prefix: scope.sweepPrefix, look, signal }).catch(
-        (error: unknown) => {
-          if (!signal.aborted)
-            log.warn("a sweep failed", { error: asClipscribeError(error).message });
-        },
-      );
-      changed();
+      await sweep(scope.sweepPrefix);
     }
   }
 
@@ -376,13 +378,15 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     left.abort();
   }
 
-  /** A runner has died: its items need not wait for the sweep. */
+  /** A runner has died: its items need not wait to be swept, nor to be older. */
   async function takeOver(items: readonly string[]): Promise<void> {
     for (const name of items) {
       const ticket = await ticketOfItem(store, keys, name).catch(() => undefined);
       if (ticket !== undefined && scope.accepts(ticket.address)) add(ticket.key, ticket.address);
     }
     changed();
+    // What it took on after its last beat is in no list of its.
+    await sweep(scope.sweepPrefix ?? "inbox/", 0);
   }
 
   async function drain(): Promise<void> {

@@ -36,6 +36,8 @@ export interface SweepOptions {
   prefix: string | null;
   /** Returns false once nothing more can be taken on. */
   look: (key: string, address: TicketAddress) => boolean;
+  /** Younger tickets are left alone; default: two leases. */
+  minAgeMs?: number;
   signal: AbortSignal;
 }
 
@@ -54,11 +56,11 @@ export async function sweepOnce(options: SweepOptions): Promise<void> {
 
 /** Returns where to go on, or null at the end of the listing. */
 async function walk(
-  { world, look, signal }: SweepOptions,
+  { world, look, signal, minAgeMs = 2 * world.clocks.leaseMs }: SweepOptions,
   prefix: string,
   startAfter: string | undefined,
 ): Promise<string | null> {
-  const oldest = world.clock.now().getTime() - 2 * world.clocks.leaseMs;
+  const oldest = world.clock.now().getTime() - minAgeMs;
   let keys = 0;
   let looks = 0;
   const options = { signal, ...(startAfter !== undefined && { startAfter }) };
