@@ -85,6 +85,6 @@ describe("rclone through the emulator", () => {
 
     assert.ok(readFileSync(file).equals(readFileSync(join(dir, "back.bin"))));
     assert.equal(emulator.counts["event:CompleteMultipartUpload"], 1);
-    assert.ok((emulator.counts["s3:A:multipart"] ?? 0) >= 6);
+    assert.ok((emulator.counts["s3:A:multipart:drops"] ?? 0) >= 6);
   });
 });
