@@ -1,12 +1,11 @@
 /** `clipscribe approve JOB`: lets the items that were held for money go on, here and now. */
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { formatUsd } from "../core/money.ts";
 import { approveJob } from "../sync/approve-job.ts";
 import type { Approval } from "../sync/approve-job.ts";
+import { readJobId } from "./audit.ts";
 import { awaitItems } from "./await-items.ts";
 import { LANE } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
@@ -27,12 +26,7 @@ export interface ApproveOptions extends ViewOptions {
 }
 
 export async function approve(name: string, options: ApproveOptions, io: Io): Promise<number> {
-  const job = JobId.safeParse(name).data;
-  if (job === undefined) {
-    throw new ClipscribeError("config", `\`${name}\` is no job's id`, {
-      hint: "copy it from the message that said the job is held, as run-talk-1a2b3c4d",
-    });
-  }
+  const job = readJobId(name);
   const settings = await readSettings(io);
   const { user, results: resultsDir } = settings;
   const file = findPipelineFile(io, options.pipeline);

@@ -1,5 +1,4 @@
 /** The store and the queues that the settings name: folders of this machine, or a cloud. */
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { openCloudflareQueue } from "../adapters/cloudflare/cloudflare-queue.ts";
@@ -15,6 +14,7 @@ import type { Log } from "../ports/log.ts";
 import { notifying } from "../ports/notifying.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { retrying } from "../ports/retrying.ts";
+import { makeFolder } from "./make-folder.ts";
 import type { Settings } from "./settings.ts";
 
 const LANES: readonly Lane[] = ["urgent", "batch"];
@@ -71,7 +71,7 @@ function openSqliteQueues(
   opened: (Disposable | AsyncDisposable)[],
 ): Partial<Record<Lane, EventQueue>> {
   if (queue.kind !== "sqlite") return {};
-  mkdirSync(dirname(queue.file), { recursive: true });
+  makeFolder(dirname(queue.file));
   const queues: Partial<Record<Lane, EventQueue>> = {};
   for (const lane of LANES) {
     const each = openSqliteQueue({ file: queue.file, name: lane });

@@ -1,6 +1,5 @@
 /** Wires the adapters of one machine: disk, SQLite, threads, sandboxed tools. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 
@@ -15,7 +14,6 @@ import { openSandbox } from "../adapters/sandbox/sandboxed.ts";
 import type { Sandbox } from "../adapters/sandbox/sandboxed.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError } from "../core/errors.ts";
 import { RunnerId, slugOf } from "../core/ids.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Log } from "../ports/log.ts";
@@ -30,6 +28,7 @@ import type { RunnerWorld } from "../runner/world.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
 import { openBackend } from "./backend.ts";
 import type { Io } from "./io.ts";
+import { makeFolder } from "./make-folder.ts";
 import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
 
@@ -141,16 +140,4 @@ function lazySandbox(platform: NodeJS.Platform): Sandbox {
     },
     run: (call) => open().run(call),
   };
-}
-
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (cause) {
-    throw new ClipscribeError("denied", "the folder can't be made", {
-      details: { path },
-      hint: "make its parent writable, or set CLIPSCRIBE_HOME to another",
-      cause,
-    });
-  }
 }

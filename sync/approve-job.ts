@@ -10,8 +10,8 @@ import { approvedUsd, committedUsd } from "../core/money.ts";
 import { BudgetBook, ItemState, Metadata } from "../core/records.ts";
 import type { Ticket } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
-import { getIfPresent } from "../ports/get-if-present.ts";
-import type { ObjectStore } from "../ports/object-store.ts";
+import type { Etag, ObjectStore } from "../ports/object-store.ts";
+import { putRecordIfAbsent, readRecord } from "./stored-records.ts";
 
 const READS_AT_ONCE = 16;
 const MAX_RACES = 5;
@@ -49,7 +49,7 @@ export async function approveJob(
     });
   }
   const limits = held.map((state) => budgetUsd ?? approvedUsd(state.estimate_usd ?? state.cost));
-  const book = await readJson(store, keys.jobBudget(job), BudgetBook);
+  const book = await readRecord(store, keys.jobBudget(job), BudgetBook);
   const spentUsd = book === undefined ? 0 : committedUsd(book.value);
   const jobUsd = limits.reduce((sum, usd) => sum + usd, spentUsd);
   if (held.length > 0) await allow(store, keys.metadata(job), job, Math.max(...limits), jobUsd);
@@ -58,7 +58,8 @@ export async function approveJob(
     if (input === null) continue;
     const next: Ticket = { ...input, run: run + 1, created_at: clock.now().toISOString() };
     const ticket = keys.ticket(input.lane, job, item, run + 1);
-    await putIfAbsent(store, ticket, next);
+    // Approved twice: the first ticket is the same.
+    await putRecordIfAbsent(store, ticket, next);
     items.push({ item, ticket, limitUsd: limits[index] ?? 0 });
   }
   return { items, jobUsd };
@@ -97,7 +98,7 @@ async function readStates(
   const queue = items.entries();
   const worker = async (): Promise<void> => {
     for (const [index, { item_id }] of queue) {
-      const found = await readJson(store, keys.item(job_id, item_id), ItemState);
+      const found = await readRecord(store, keys.item(job_id, item_id), ItemState);
       if (found !== undefined) states[index] = found.value;
     }
   };
@@ -109,39 +110,11 @@ async function readMetadata(
   store: ObjectStore,
   key: ObjectKey,
   job: JobId,
-): Promise<{ metadata: Metadata; etag: Awaited<ReturnType<ObjectStore["put"]>> }> {
-  const found = await readJson(store, key, Metadata);
+): Promise<{ metadata: Metadata; etag: Etag }> {
+  const found = await readRecord(store, key, Metadata);
   if (found !== undefined) return { metadata: found.value, etag: found.etag };
   throw new ClipscribeError("missing", "there is no such job", {
     details: { job },
     hint: "copy the job's id from the message that said it is held, or from the results folder",
   });
-}
-
-async function readJson<Value>(
-  store: ObjectStore,
-  key: ObjectKey,
-  schema: { parse(value: unknown): Value },
-): Promise<{ value: Value; etag: Awaited<ReturnType<ObjectStore["put"]>> } | undefined> {
-  const found = await getIfPresent(store, key);
-  if (found === undefined) return undefined;
-  try {
-    const value = schema.parse(JSON.parse(Buffer.from(found.body).toString("utf8")));
-    return { value, etag: found.etag };
-  } catch (cause) {
-    throw new ClipscribeError("contract", "a record can't be read", {
-      details: { key },
-      hint: "restore it from a copy",
-      cause,
-    });
-  }
-}
-
-async function putIfAbsent(store: ObjectStore, key: ObjectKey, ticket: Ticket): Promise<void> {
-  try {
-    await store.put(key, Buffer.from(`${JSON.stringify(ticket, null, 1)}\n`), { ifMatch: null });
-  } catch (error) {
-    // Approved twice: the first ticket is the same.
-    if (!isKind(error, "conflict")) throw error;
-  }
 }

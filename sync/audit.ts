@@ -11,6 +11,7 @@ import type { ObjectKey } from "../core/keys.ts";
 import { ItemState, JobStatus, Manifest, Metadata } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { readRecord } from "./stored-records.ts";
 
 export interface Audit {
   jobs: number;
@@ -35,12 +36,12 @@ export async function auditJobs(
   const jobs = wanted ?? (await listJobs(store, user));
   for (const job of jobs) {
     audit.jobs++;
-    const metadata = await readRecord(store, keys.metadata(job), Metadata, audit);
+    const metadata = await readOrNote(store, keys.metadata(job), Metadata, audit);
     if (metadata === undefined) {
       audit.problems.push(`${job}: there is no record of what was submitted`);
       continue;
     }
-    const status = await readRecord(store, keys.status(job), JobStatus, audit);
+    const status = await readOrNote(store, keys.status(job), JobStatus, audit);
     const queue = metadata.items.values();
     const worker = async (): Promise<void> => {
       for (const { item_id: item } of queue) {
@@ -69,7 +70,7 @@ async function auditItem(context: AuditContext, job: JobId, item: ItemId): Promi
   const { store, user, audit, tickets, status } = context;
   const name = `${job}/${item}`;
   audit.dropped++;
-  const state = await readRecord(store, keysOf(user).item(job, item), ItemState, audit);
+  const state = await readOrNote(store, keysOf(user).item(job, item), ItemState, audit);
   const waiting = tickets.get(name) ?? [];
   if (state === undefined) {
     count(audit, waiting.length > 0 ? "queued" : "not handed over");
@@ -89,7 +90,7 @@ async function auditItem(context: AuditContext, job: JobId, item: ItemId): Promi
       `${name}: is ${state.status}, but the job's row says ${row?.status ?? "nothing"}`,
     );
   }
-  if (state.status === "failed" && !(await exists(store, keysOf(user).dead(job, item)))) {
+  if (state.status === "failed" && (await store.head(keysOf(user).dead(job, item))) === undefined) {
     audit.problems.push(`${name}: failed, and dead/ does not say why`);
   }
   if (isOutcome(state.status) && state.manifest !== null) {
@@ -145,27 +146,18 @@ async function readTickets(store: ObjectStore, user: UserId): Promise<Map<string
   return tickets;
 }
 
-async function readRecord<Value>(
+/** One that can't be read is a problem of the audit, not its end. */
+async function readOrNote<Value>(
   store: ObjectStore,
   key: ObjectKey,
   schema: { parse(value: unknown): Value },
   audit: Audit,
 ): Promise<Value | undefined> {
-  const found = await getIfPresent(store, key);
-  if (found === undefined) return undefined;
   try {
-    return schema.parse(JSON.parse(Buffer.from(found.body).toString("utf8")));
-  } catch {
+    return (await readRecord(store, key, schema))?.value;
+  } catch (error) {
+    if (!isKind(error, "contract")) throw error;
     audit.problems.push(`${key}: can't be read`);
     return undefined;
-  }
-}
-
-async function exists(store: ObjectStore, key: ObjectKey): Promise<boolean> {
-  try {
-    return (await store.head(key)) !== undefined;
-  } catch (error) {
-    if (isKind(error, "missing")) return false;
-    throw error;
   }
 }

@@ -1,13 +1,13 @@
 /** A new run of items that have ended: one put-if-absent of the next ticket, and nothing else. */
-import { ClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import type { ItemId, JobId, Sha256, UserId } from "../core/ids.ts";
 import { hasEnded } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
 import { ItemState, Metadata } from "../core/records.ts";
 import type { Ticket } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
-import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { putRecordIfAbsent, readRecord } from "./stored-records.ts";
 
 export interface ReplayRequest {
   user: UserId;
@@ -27,19 +27,19 @@ export async function replayItems(
 ): Promise<{ item: ItemId; run: number }[]> {
   const { user, job } = request;
   const keys = keysOf(user);
-  const found = await getIfPresent(store, keys.metadata(job));
+  const found = await readRecord(store, keys.metadata(job), Metadata);
   if (found === undefined) {
     throw new ClipscribeError("missing", "there is no such job", {
       details: { job },
       hint: "`clipscribe audit` counts those that there are",
     });
   }
-  const metadata = Metadata.parse(JSON.parse(Buffer.from(found.body).toString("utf8")));
+  const { value: metadata } = found;
   const items =
     request.item === null ? metadata.items.map(({ item_id: id }) => id) : [request.item];
   const replayed: { item: ItemId; run: number }[] = [];
   for (const item of items) {
-    const state = await readState(store, keys.item(job, item));
+    const state = (await readRecord(store, keys.item(job, item), ItemState))?.value;
     if (state === undefined && request.item !== null) {
       throw new ClipscribeError("missing", "there is no such item", { details: { job, item } });
     }
@@ -59,21 +59,9 @@ export async function replayItems(
       created_at: clock.now().toISOString(),
     };
     const key = keys.ticket(state.input.lane, job, item, run);
-    const body = Buffer.from(`${JSON.stringify(ticket, null, 1)}\n`);
-    await store.put(key, body, { ifMatch: null }).catch((error: unknown) => {
-      // Asked for twice: it waits already.
-      if (!isKind(error, "conflict")) throw error;
-    });
+    // Asked for twice: it waits already.
+    await putRecordIfAbsent(store, key, ticket);
     replayed.push({ item, run });
   }
   return replayed;
-}
-
-async function readState(
-  store: ObjectStore,
-  key: ReturnType<ReturnType<typeof keysOf>["item"]>,
-): Promise<ItemState | undefined> {
-  const found = await getIfPresent(store, key);
-  if (found === undefined) return undefined;
-  return ItemState.parse(JSON.parse(Buffer.from(found.body).toString("utf8")));
 }

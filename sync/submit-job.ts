@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
-import { ClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import type { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
 import { hasEnded, queueItem } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
@@ -14,8 +14,8 @@ import type { ObjectKey } from "../core/keys.ts";
 import { ItemState, Metadata, Ticket } from "../core/records.ts";
 import type { ItemInfo, Source } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
-import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
+import { putBytesIfAbsent, putRecordIfAbsent, readRecord } from "./stored-records.ts";
 
 /** Caption files are text; a larger one is none. */
 const MAX_SIDECAR_BYTES = 16 * 1024 * 1024;
@@ -114,8 +114,8 @@ async function readMetadata(
   store: ObjectStore,
   key: ObjectKey,
 ): Promise<{ metadata: Metadata; etag: Etag } | undefined> {
-  const found = await readJson(store, key);
-  return found && { metadata: Metadata.parse(found.value), etag: found.etag };
+  const found = await readRecord(store, key, Metadata);
+  return found && { metadata: found.value, etag: found.etag };
 }
 
 async function handOff(
@@ -127,12 +127,12 @@ async function handOff(
   const keys = keysOf(submission.user);
   const stateKey = keys.item(submission.job, item.id);
   const ticket = await buildTicket(store, clock, submission, item);
-  const found = await readJson(store, stateKey);
+  const found = await readRecord(store, stateKey, ItemState);
   if (found === undefined) {
-    await putIfAbsent(store, stateKey, queueItem(ticket, clock.now()));
+    await putRecordIfAbsent(store, stateKey, queueItem(ticket, clock.now()));
     return putTicket(store, submission, ticket);
   }
-  const state = ItemState.parse(found.value);
+  const { value: state } = found;
   const isSame = state.input !== null && isSameWork(state.input, ticket);
   const { again } = submission;
   const isWanted = typeof again === "boolean" ? again : again.has(item.id);
@@ -203,9 +203,8 @@ async function putTicket(
   for (let run = ticket.run; run < ticket.run + MAX_RUNS_AHEAD; run++) {
     const key = keys.ticket(submission.lane, submission.job, ticket.item_id, run);
     const handoff = { item: ticket.item_id, action: "ticket" as const, ticket: key, run };
-    if (await putIfAbsent(store, key, { ...ticket, run })) return handoff;
-    const found = await readJson(store, key);
-    const other = found === undefined ? undefined : Ticket.safeParse(found.value).data;
+    if (await putRecordIfAbsent(store, key, { ...ticket, run })) return handoff;
+    const other = await readTicket(store, key);
     if (other !== undefined && isSameWork(other, ticket)) return handoff;
   }
   throw new ClipscribeError("conflict", "too many unclaimed tickets of one item", {
@@ -223,30 +222,8 @@ function readSidecar(path: string): Uint8Array {
   });
 }
 
-async function putIfAbsent(store: ObjectStore, key: ObjectKey, value: unknown): Promise<boolean> {
-  return putBytesIfAbsent(store, key, Buffer.from(`${JSON.stringify(value, null, 1)}\n`));
-}
-
-async function putBytesIfAbsent(
-  store: ObjectStore,
-  key: ObjectKey,
-  body: Uint8Array,
-): Promise<boolean> {
-  try {
-    await store.put(key, body, { ifMatch: null });
-    return true;
-  } catch (error) {
-    if (isKind(error, "conflict")) return false;
-    throw error;
-  }
-}
-
-async function readJson(
-  store: ObjectStore,
-  key: ObjectKey,
-): Promise<{ value: unknown; etag: Etag } | undefined> {
-  const found = await getIfPresent(store, key);
-  if (found === undefined) return undefined;
-  const value: unknown = JSON.parse(Buffer.from(found.body).toString("utf8"));
-  return { value, etag: found.etag };
+/** One that can't be read is another's: the next run's key is tried. */
+async function readTicket(store: ObjectStore, key: ObjectKey): Promise<Ticket | undefined> {
+  const found = await readRecord(store, key, { parse: (value) => Ticket.safeParse(value).data });
+  return found?.value;
 }
