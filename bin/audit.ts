@@ -1,11 +1,10 @@
 /** `clipscribe audit`: what was dropped is complete, partial, failed, cancelled, held or under way. */
-import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { JobId } from "../core/ids.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { auditJobs } from "../sync/audit.ts";
 import { openMachine } from "./compose.ts";
 import type { Io } from "./io.ts";
+import { readJobId } from "./item-target.ts";
 import { openLog } from "./log.ts";
 import { readSettings } from "./settings.ts";
 
@@ -34,12 +33,4 @@ export async function audit(
     for (const problem of problems) io.stdout(`  ${safeLine(problem, 500)}\n`);
   }
   return problems.length === 0 ? EXIT.complete : EXIT.verification;
-}
-
-export function readJobId(name: string): JobId {
-  const job = JobId.safeParse(name).data;
-  if (job !== undefined) return job;
-  throw new ClipscribeError("config", `\`${name.slice(0, 100)}\` is no job's id`, {
-    hint: "copy it from a message or from the results folder, as run-talk-1a2b3c4d",
-  });
 }

@@ -1,13 +1,16 @@
 /** `clipscribe dead list|show`: items that failed, why, and how to replay them. */
 import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { parseObjectKey } from "../core/keys.ts";
+import type { ItemId, JobId } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import { DeadRecord } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { readRecord } from "../sync/stored-records.ts";
 import { openMachine } from "./compose.ts";
 import type { Io } from "./io.ts";
+import { readTarget } from "./item-target.ts";
 import { openLog } from "./log.ts";
 import { readSettings } from "./settings.ts";
 
@@ -17,20 +20,18 @@ export async function dead(
   { json }: { json: boolean },
   io: Io,
 ): Promise<number> {
-  if (what !== "list" && !(what === "show" && item !== undefined)) {
-    throw new ClipscribeError("config", "say `dead list`, or `dead show JOB/ITEM`");
-  }
+  const target = readWhat(what, item);
   const settings = await readSettings(io);
   const log = openLog({ write: io.stderr, format: json ? "json" : "text", level: "warn" });
   await using machine = await openMachine(io, settings, log);
-  const prefix = `dead/${settings.user}/`;
-  if (what === "show") {
-    const record = await readDead(machine.store, parseObjectKey(`${prefix}${item ?? ""}.json`));
+  const keys = keysOf(settings.user);
+  if (target !== null) {
+    const record = await readDead(machine.store, keys.dead(target.job, target.item));
     io.stdout(`${JSON.stringify(record, null, json ? 0 : 2)}\n`);
     return EXIT.complete;
   }
   const records: DeadRecord[] = [];
-  for await (const { key } of machine.store.list(prefix)) {
+  for await (const { key } of machine.store.list(keys.deadItems())) {
     records.push(await readDead(machine.store, key));
   }
   if (json) io.stdout(`${JSON.stringify({ schema: 1, items: records })}\n`);
@@ -41,7 +42,18 @@ export async function dead(
   return EXIT.complete;
 }
 
+/** Null: all. @throws `config` */
+function readWhat(what: string, name: string | undefined): { job: JobId; item: ItemId } | null {
+  if (what === "list") return null;
+  const { job, item } = what === "show" && name !== undefined ? readTarget(name) : {};
+  if (job !== undefined && item != null) return { job, item };
+  throw new ClipscribeError("config", "say `dead list`, or `dead show JOB/ITEM`");
+}
+
 async function readDead(store: ObjectStore, key: ObjectKey): Promise<DeadRecord> {
-  const { body } = await store.get(key);
-  return DeadRecord.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  const found = await readRecord(store, key, DeadRecord);
+  if (found !== undefined) return found.value;
+  throw new ClipscribeError("missing", "that item has not failed", {
+    hint: "`clipscribe dead list` names those that have",
+  });
 }

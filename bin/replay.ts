@@ -2,12 +2,11 @@
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { ItemId } from "../core/ids.ts";
 import { replayItems } from "../sync/replay-items.ts";
-import { readJobId } from "./audit.ts";
 import { openMachine } from "./compose.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
+import { readTarget } from "./item-target.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
 import { readSettings } from "./settings.ts";
@@ -21,8 +20,7 @@ export async function replay(
   const log = openLog({ write: io.stderr, format: flags.json ? "json" : "text", level: "warn" });
   await using machine = await openMachine(io, settings, log);
   const { pipeline } = await loadPipeline(findPipelineFile(io, flags.pipeline), settings.home);
-  const [job = "", name] = target.split("/");
-  const item = name === undefined ? null : readItemId(name);
+  const { job, item } = readTarget(target);
   const { from } = flags;
   if (from !== undefined && pipeline.stages.every(({ id }) => id !== from)) {
     throw new ClipscribeError("config", `there is no stage \`${from}\``, {
@@ -31,7 +29,7 @@ export async function replay(
   }
   const replayed = await replayItems(machine.store, systemClock, {
     user: settings.user,
-    job: readJobId(job),
+    job,
     item,
     pipelineDigest: pipeline.digest,
     fromStage: from ?? null,
@@ -45,12 +43,4 @@ export async function replay(
     if (replayed.length === 0) io.stdout("nothing is to be replayed: all are under way\n");
   }
   return EXIT.complete;
-}
-
-function readItemId(name: string): ItemId {
-  const item = ItemId.safeParse(name).data;
-  if (item !== undefined) return item;
-  throw new ClipscribeError("config", `\`${name.slice(0, 100)}\` is no item's id`, {
-    hint: "name JOB/ITEM as `clipscribe dead list` does",
-  });
 }

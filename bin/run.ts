@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 
+import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
@@ -15,7 +16,6 @@ import { sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds, submitJob } from "../sync/submit-job.ts";
-import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { uploadSource } from "../sync/upload-source.ts";
 import { awaitItems } from "./await-items.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
@@ -30,7 +30,6 @@ import { findPipelineFile } from "./find-pipeline.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
-
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { openView } from "./ui/open-view.ts";

@@ -34,6 +34,8 @@ export interface UserKeys {
   result(job: JobId, item: ItemId, file: string): ObjectKey;
   cache(key: Sha256): ObjectKey;
   blob(sha256: Sha256): ObjectKey;
+  /** Of all failed items. */
+  deadItems(): ObjectKey;
   dead(job: JobId, item: ItemId): ObjectKey;
   outbox(job: JobId, id: string): ObjectKey;
   budget(day: Date): ObjectKey;
@@ -58,6 +60,7 @@ export function keysOf(userId: UserId): UserKeys {
     result: (job, item, file) => key("results", user, job, item, ...publishedPath(file)),
     cache: (digest) => key("cache", user, `${digest}.json`),
     blob: (sha256) => key("blobs", user, sha256),
+    deadItems: () => key("dead", user, ""),
     dead: (job, item) => key("dead", user, job, `${item}.json`),
     outbox: (job, id) => key("outbox", user, job, `${id}.json`),
     jobBudget: (job) => key("jobs", user, job, "budget.json"),
