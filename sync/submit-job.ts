@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
-import { ClipscribeError } from "../core/errors.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
 import { hasEnded, queueItem } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
@@ -21,6 +21,8 @@ import { putBytesIfAbsent, putRecordIfAbsent, readRecord } from "./stored-record
 const MAX_SIDECAR_BYTES = 16 * 1024 * 1024;
 /** Tickets that were written and never claimed, one after another. */
 const MAX_RUNS_AHEAD = 1_000;
+/** Writers of one job's record: each loses to another once or twice, not more often. */
+const MAX_RACES = 10;
 /** States are read and tickets written so many at a time. */
 const AT_ONCE = 16;
 
@@ -79,35 +81,52 @@ export async function readItemIds(
   return new Map(items.map(({ item_id, source }) => [source.url ?? source.filename, item_id]));
 }
 
+/** Others write it too: a second process with the same files, or a person who approves. */
 async function writeMetadata(
   store: ObjectStore,
   clock: Clock,
   submission: JobSubmission,
 ): Promise<void> {
   const key = keysOf(submission.user).metadata(submission.job);
-  const before = await readMetadata(store, key);
-  const metadata: Metadata = {
+  for (let round = 1; ; round++) {
+    const before = await readMetadata(store, key);
+    const metadata = describeMetadata(submission, before?.metadata, clock.now());
+    if (before !== undefined && JSON.stringify(before.metadata) === JSON.stringify(metadata))
+      return;
+    const body = Buffer.from(JSON.stringify(metadata));
+    try {
+      await store.put(key, body, { ifMatch: before?.etag ?? null });
+      return;
+    } catch (error) {
+      if (!isKind(error, "conflict") || round >= MAX_RACES) throw error;
+    }
+  }
+}
+
+function describeMetadata(
+  submission: JobSubmission,
+  before: Metadata | undefined,
+  now: Date,
+): Metadata {
+  return {
     schema: 1,
     job_id: submission.job,
     user: submission.user,
     user_email: null,
-    submitted_at: before?.metadata.submitted_at ?? clock.now().toISOString(),
+    submitted_at: before?.submitted_at ?? now.toISOString(),
     lane: submission.lane,
     pipeline: submission.pipeline,
     items: submission.items.map(({ id, source }) => ({ item_id: id, source })),
     options: {},
     device: submission.device,
-    notify: before?.metadata.notify ?? { email: null, webhook: null },
+    notify: before?.notify ?? { email: null, webhook: null },
     // Running it again is how a person says "go on".
     control: {
       state: "run",
-      budget_usd: submission.budgetUsd ?? before?.metadata.control.budget_usd ?? null,
-      approved_usd: before?.metadata.control.approved_usd ?? null,
+      budget_usd: submission.budgetUsd ?? before?.control.budget_usd ?? null,
+      approved_usd: before?.control.approved_usd ?? null,
     },
   };
-  if (before !== undefined && JSON.stringify(before.metadata) === JSON.stringify(metadata)) return;
-  const body = Buffer.from(JSON.stringify(metadata));
-  await store.put(key, body, { ifMatch: before?.etag ?? null });
 }
 
 async function readMetadata(
