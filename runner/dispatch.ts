@@ -1,0 +1,151 @@
+/**
+ * Which ticket gets a slot, and when. Whoever hears of a ticket only adds it; `pump` decides. An item
+ * is under way once, and a ticket that comes meanwhile is looked at when that has ended.
+ */
+import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
+import type { Lane } from "../core/ids.ts";
+import type { TicketAddress } from "../core/keys.ts";
+import { nameOfItem } from "./item-name.ts";
+import type { Messages } from "./messages.ts";
+import { createPendingTickets } from "./pending-tickets.ts";
+import type { PendingTicket } from "./pending-tickets.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** Cloudflare's largest pull. */
+const MAX_PULL = 100;
+/** Trouble of the store is waited out so long at first, doubled each time. */
+const TROUBLE_MS = 500;
+const MAX_TROUBLE_MS = 30_000;
+/** So many failures in a row to take on or finish one ticket end this runner's tries at it. */
+const MAX_TROUBLES = 4;
+/** So many tickets a free slot are remembered; the rest is found again. */
+const PENDING_A_SLOT = 4;
+
+export interface DispatchOptions {
+  world: RunnerWorld;
+  messages: Messages;
+  /** Takes one ticket to its end; returns after how long to look at it again, if at all. */
+  handle: (ticket: PendingTicket, leaveSlot: () => void) => Promise<number | undefined>;
+  /** Once it aborts, nothing more is taken on. */
+  stopping: AbortSignal;
+}
+
+export interface Dispatch {
+  add(key: string, address: TicketAddress, leaseId?: string): void;
+  /** Starts what has a slot, and wakes who waits for room. */
+  pump(): void;
+  /** How many messages of a lane are worth pulling now. */
+  room(lane: Lane): number;
+  /** False once a lane has tickets enough to wait for slots. */
+  hasRoomToWait(lane: Lane): boolean;
+  /** Resolves at the next change of slots. */
+  waitForChange(): Promise<void>;
+  isBusy(address: TicketAddress): boolean;
+  /** Takes nothing more on. */
+  retire(): void;
+  /** Resolves when all that is under way now has ended. */
+  settle(): Promise<void>;
+}
+
+export function openDispatch({ world, messages, handle, stopping }: DispatchOptions): Dispatch {
+  const { clock, log } = world;
+  const pending = createPendingTickets();
+  const busy = new Set<string>();
+  const troubles = new Map<string, number>();
+  const working = new Set<Promise<void>>();
+  let taken = 0;
+  let isRetiring = false;
+  const waiting: (() => void)[] = [];
+  stopping.addEventListener("abort", wakeAll, { once: true });
+
+  function wakeAll(): void {
+    for (const wake of waiting.splice(0)) wake();
+  }
+
+  /** One slot of two or more is kept for urgent work. */
+  function freeSlots(lane: Lane): number {
+    const reserved = lane === "batch" && world.items > 1 ? 1 : 0;
+    return world.items - reserved - taken;
+  }
+
+  function pump(): void {
+    while (!stopping.aborted && !isRetiring) {
+      const lanes = (["urgent", "batch"] as const).filter((lane) => freeSlots(lane) > 0);
+      const ticket = pending.take(lanes);
+      if (ticket === undefined) break;
+      taken++;
+      busy.add(nameOfItem(ticket.address));
+      const work = take(ticket).finally(() => working.delete(work));
+      working.add(work);
+    }
+    wakeAll();
+  }
+
+  /** Takes one ticket from its slot to its end. Never rejects. */
+  async function take(ticket: PendingTicket): Promise<void> {
+    let inSlot = true;
+    const leaveSlot = (): void => {
+      if (inSlot) taken--;
+      inSlot = false;
+      pump();
+    };
+    try {
+      const againMs = await handle(ticket, leaveSlot);
+      troubles.delete(ticket.key);
+      if (againMs !== undefined) lookAgain(ticket, againMs);
+    } catch (error) {
+      trouble(ticket, error);
+    } finally {
+      busy.delete(nameOfItem(ticket.address));
+      leaveSlot();
+    }
+  }
+
+  function add(key: string, address: TicketAddress, leaseId?: string): void {
+    if (!busy.has(nameOfItem(address))) return pending.add(key, address, leaseId);
+    const { leaseMs } = world.clocks;
+    if (leaseId !== undefined) void messages.giveBack(address.lane, leaseId, leaseMs);
+    else lookAgain({ key, address }, leaseMs);
+  }
+
+  function lookAgain(ticket: Pick<PendingTicket, "key" | "address">, ms: number): void {
+    clock.sleep(ms, stopping).then(
+      () => {
+        add(ticket.key, ticket.address);
+        pump();
+      },
+      () => undefined,
+    );
+  }
+
+  /** The store or the queue did not do what it should: wait, then look at the ticket again. */
+  function trouble(ticket: PendingTicket, thrown: unknown): void {
+    const error = toErrorRecord(asClipscribeError(thrown));
+    const count = (troubles.get(ticket.key) ?? 0) + 1;
+    troubles.set(ticket.key, count);
+    log.error("an item could not be taken on or finished", { ticket: ticket.key, error });
+    const { job: job_id, item: item_id, run } = ticket.address;
+    if (count > MAX_TROUBLES || error.kind !== "transient") {
+      world.listener({ type: "item-troubled", job_id, item_id, run, error });
+      return;
+    }
+    lookAgain(ticket, Math.min(MAX_TROUBLE_MS, TROUBLE_MS * 2 ** count));
+  }
+
+  return {
+    add,
+    pump,
+    room(lane) {
+      const free = freeSlots(lane);
+      if (free <= 0 || isRetiring) return 0;
+      return Math.max(0, Math.min(MAX_PULL, 2 * free - pending.count(lane)));
+    },
+    hasRoomToWait: (lane) => pending.count(lane) < Math.max(1, freeSlots(lane)) * PENDING_A_SLOT,
+    waitForChange: async () => new Promise<void>((resolve) => waiting.push(resolve)),
+    isBusy: (address) => busy.has(nameOfItem(address)),
+    retire: () => void (isRetiring = true),
+    async settle() {
+      await Promise.all(working);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+/** Looks at all tickets again and again, and at once where a runner has died. */
+import { asClipscribeError } from "../core/errors.ts";
+import type { TicketAddress, UserKeys } from "../core/keys.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { ticketOfItem } from "./item-record.ts";
+import type { Liveness } from "./liveness.ts";
+import { sweepOnce } from "./sweep.ts";
+import type { RunnerWorld } from "./world.ts";
+
+export interface SweepingOptions {
+  world: RunnerWorld;
+  keys: UserKeys;
+  dispatch: Dispatch;
+  /** Null: all of `inbox/`, by the cursor that all runners share. */
+  prefix: string | null;
+  accepts: (address: TicketAddress) => boolean;
+  stopping: AbortSignal;
+}
+
+export interface Sweeping {
+  /** Resolves once it is told to stop. */
+  keepSweeping(liveness: Liveness): Promise<void>;
+  /** A runner has died: its items need not wait to be swept, nor to be older. */
+  takeOver(liveness: Liveness, items: readonly string[]): Promise<void>;
+}
+
+export function openSweeping(options: SweepingOptions): Sweeping {
+  const { world, keys, dispatch, accepts, stopping } = options;
+
+  const look = (key: string, address: TicketAddress): boolean => {
+    if (address.user !== world.user || !accepts(address)) return true;
+    dispatch.add(key, address);
+    return dispatch.hasRoomToWait(address.lane);
+  };
+
+  async function sweep(
+    liveness: Liveness,
+    prefix: string | null,
+    minAgeMs?: number,
+  ): Promise<void> {
+    const age = minAgeMs === undefined ? {} : { minAgeMs };
+    try {
+      await sweepOnce({ world, liveness, prefix, look, signal: stopping, ...age });
+    } catch (error) {
+      if (!stopping.aborted) {
+        world.log.warn("a sweep failed", { error: asClipscribeError(error).message });
+      }
+    }
+    dispatch.pump();
+  }
+
+  return {
+    async keepSweeping(liveness) {
+      while (!stopping.aborted) {
+        await world.clock.sleep(world.clocks.sweepMs, stopping).catch(() => undefined);
+        if (!stopping.aborted) await sweep(liveness, options.prefix);
+      }
+    },
+    async takeOver(liveness, items) {
+      for (const name of items) {
+        const ticket = await ticketOfItem(world.store, keys, name).catch(() => undefined);
+        if (ticket !== undefined && accepts(ticket.address)) {
+          dispatch.add(ticket.key, ticket.address);
+        }
+      }
+      dispatch.pump();
+      // What it took on after its last beat is in no list of its.
+      await sweep(liveness, options.prefix ?? "inbox/", 0);
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/** Hears of tickets from one queue, as long as there are slots for what it says. */
+import { asClipscribeError } from "../core/errors.ts";
+import type { Lane } from "../core/ids.ts";
+import type { TicketAddress } from "../core/keys.ts";
+import type { EventQueue, LeasedEvent } from "../ports/event-queue.ts";
+import { putPoison } from "./claim.ts";
+import type { Dispatch } from "./dispatch.ts";
+import type { Messages } from "./messages.ts";
+import { parseObjectEvent } from "./object-event.ts";
+import type { RunnerWorld } from "./world.ts";
+
+/** A pull that finds nothing waits so long for a first message. */
+const PULL_WAIT_MS = 20_000;
+/** Messages of other people's work come back after this, doubled with each delivery. */
+const FOREIGN_DELAY_MS = 250;
+/** Trouble of the queue is waited out so long at first, doubled each time. */
+const TROUBLE_MS = 500;
+const MAX_TROUBLE_MS = 30_000;
+
+export interface PullOptions {
+  world: RunnerWorld;
+  dispatch: Dispatch;
+  messages: Messages;
+  accepts: (address: TicketAddress) => boolean;
+  stopping: AbortSignal;
+}
+
+/** Resolves once it is told to stop. */
+export async function pullLane(options: PullOptions, lane: Lane): Promise<void> {
+  const { world, dispatch, stopping } = options;
+  const queue = world.queues[lane];
+  let failures = 0;
+  while (queue !== undefined && !stopping.aborted) {
+    const room = dispatch.room(lane);
+    if (room === 0) {
+      await dispatch.waitForChange();
+      continue;
+    }
+    try {
+      await pullOnce(options, lane, queue, room);
+      failures = 0;
+    } catch (error) {
+      if (stopping.aborted) return;
+      failures++;
+      world.log.warn("the queue does not answer", { error: asClipscribeError(error).message });
+      const waitMs = Math.min(MAX_TROUBLE_MS, TROUBLE_MS * 2 ** failures);
+      await world.clock.sleep(waitMs, stopping).catch(() => undefined);
+    }
+  }
+}
+
+async function pullOnce(
+  options: PullOptions,
+  lane: Lane,
+  queue: EventQueue,
+  max: number,
+): Promise<void> {
+  const events = await queue.pull({
+    max,
+    visibilityMs: 3 * options.world.clocks.leaseMs,
+    waitMs: PULL_WAIT_MS,
+    signal: options.stopping,
+  });
+  for (const event of events) await hear(options, lane, event);
+  options.dispatch.pump();
+}
+
+async function hear(
+  { world, dispatch, messages, accepts }: PullOptions,
+  lane: Lane,
+  event: LeasedEvent,
+): Promise<void> {
+  const meaning = parseObjectEvent(event.body);
+  if (meaning.kind === "ticket" && meaning.address.user === world.user) {
+    if (accepts(meaning.address)) return dispatch.add(meaning.key, meaning.address, event.leaseId);
+    const delayMs = FOREIGN_DELAY_MS * 2 ** Math.min(event.attempts, 10);
+    return messages.giveBack(lane, event.leaseId, delayMs);
+  }
+  if (meaning.kind === "unreadable") {
+    await putPoison(world, Buffer.from(event.body), `message in ${lane}`);
+  }
+  await messages.acknowledge(lane, [event.leaseId]);
+}
