@@ -20,6 +20,10 @@ export type QueueSetting = { kind: "sqlite"; file: string } | { kind: "cloudflar
 
 export interface Settings {
   home: string;
+  inbox: string;
+  /** Originals after their hand-off, and what can't be used. */
+  done: string;
+  rejected: string;
   results: string;
   store: StoreSetting;
   queue: QueueSetting;
@@ -27,6 +31,7 @@ export interface Settings {
   leaseMs: number;
   sweepMs: number;
   pollMs: number;
+  settleMs: number;
   allowPrivateUrls: boolean;
   all: ReadonlyMap<string, ResolvedSetting>;
 }
@@ -49,6 +54,9 @@ export async function readSettings(io: Io): Promise<Settings> {
     isShared && all.get(name)?.from === "default" ? shared : Number(value(name));
   return {
     home: root,
+    inbox: path(value("CLIPSCRIBE_INBOX") ?? join(root, "inbox")),
+    done: join(root, "done"),
+    rejected: join(root, "rejected"),
     results: path(value("CLIPSCRIBE_RESULTS") ?? join(root, "results")),
     store,
     queue: readQueue(value("CLIPSCRIBE_QUEUE"), store, (file) =>
@@ -58,6 +66,7 @@ export async function readSettings(io: Io): Promise<Settings> {
     leaseMs: ms("CLIPSCRIBE_LEASE_MS", SHARED_LEASE_MS),
     sweepMs: ms("CLIPSCRIBE_SWEEP_MS", SHARED_SWEEP_MS),
     pollMs: Number(value("CLIPSCRIBE_POLL_MS")),
+    settleMs: Number(value("CLIPSCRIBE_SETTLE_MS")),
     allowPrivateUrls: (value("CLIPSCRIBE_ALLOW_PRIVATE") ?? "").includes("url"),
     all,
   };

@@ -24,6 +24,7 @@ const webAddress = (value: string): string | undefined => {
 
 export const SETTINGS: readonly SettingSpec[] = [
   { name: "CLIPSCRIBE_HOME", fallback: "~/ClipScribe", about: "state, results", problem: folder },
+  { name: "CLIPSCRIBE_INBOX", fallback: null, about: "the inbox elsewhere", problem: folder },
   { name: "CLIPSCRIBE_RESULTS", fallback: null, about: "results elsewhere", problem: folder },
   {
     name: "CLIPSCRIBE_STORE",
@@ -66,6 +67,12 @@ export const SETTINGS: readonly SettingSpec[] = [
     name: "CLIPSCRIBE_POLL_MS",
     fallback: "5000",
     about: "longest wait between two pulls of a queue",
+    problem: milliseconds,
+  },
+  {
+    name: "CLIPSCRIBE_SETTLE_MS",
+    fallback: "1500",
+    about: "how long a dropped file must stand still, at least",
     problem: milliseconds,
   },
   {

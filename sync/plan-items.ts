@@ -10,6 +10,28 @@ export function jobIdFor(name: string, digest: string): JobId {
   return JobId.parse(joinId(`run-${slugOf(stem, "job")}`, digest.slice(0, 8)));
 }
 
+/**
+ * `20261123-2041-council-meeting-7f3a`: readable, and sorts by time (UTC, so also across a change of
+ * the clocks and between machines). `random` is in [0, 1); `isTaken` has it drawn again, longer.
+ */
+export function newJobId(
+  name: string,
+  at: Date,
+  random: () => number,
+  isTaken: (job: JobId) => boolean = () => false,
+): JobId {
+  const stamp = at.toISOString().replaceAll(/[-:T]/g, "");
+  const when = `${stamp.slice(0, 8)}-${stamp.slice(8, 12)}`;
+  const slug = `${when}-${slugOf(titleOfFile(name), "job")}`;
+  for (let digits = 4; ; digits = Math.min(digits + 2, 12)) {
+    const suffix = Math.floor(random() * 16 ** digits)
+      .toString(16)
+      .padStart(digits, "0");
+    const job = JobId.parse(joinId(slug, suffix));
+    if (!isTaken(job)) return job;
+  }
+}
+
 /** Several arguments are one job, named after the first. */
 export function jobIdForMany(parts: readonly { name: string; digest: string }[]): JobId {
   const [first, ...rest] = parts;

@@ -13,7 +13,7 @@ import { JobId } from "../core/ids.ts";
 import { hashSource } from "./hash-source.ts";
 import { joinInside } from "./join-inside.ts";
 import { listFiles, sidecarsOf } from "./list-files.ts";
-import { assignItemIds, jobIdFor, jobIdForMany } from "./plan-items.ts";
+import { assignItemIds, jobIdFor, jobIdForMany, newJobId } from "./plan-items.ts";
 import { findUnchanged, stampFile, writeSnapshot } from "./snapshot.ts";
 
 function folder(t: TestContext, ...names: string[]): string {
@@ -253,5 +253,28 @@ describe("a snapshot", () => {
     assert.equal(findUnchanged(path, "2"), undefined);
     writeFileSync(path, "{");
     assert.equal(findUnchanged(path, "1"), undefined);
+  });
+});
+
+describe("the id of a new job", () => {
+  const at = new Date("2026-11-23T20:41:30Z");
+
+  test("is its time, its name and a little chance", () => {
+    const chance = (): number => 0x7f3a / 0x10000;
+    assert.equal(newJobId("Council meeting.mp4", at, chance), "20261123-2041-council-meeting-7f3a");
+    assert.equal(newJobId("…", at, chance), "20261123-2041-job-7f3a");
+  });
+
+  test("one that is taken is drawn again, longer, and the longest name still fits", () => {
+    const first = newJobId("x".repeat(300), at, () => 0);
+    const second = newJobId(
+      "x".repeat(300),
+      at,
+      () => 0,
+      (job) => job === first,
+    );
+
+    assert.notEqual(second, first);
+    assert.ok(second.length <= 100);
   });
 });
