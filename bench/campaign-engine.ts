@@ -107,6 +107,7 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     user: USER,
     version: "0",
     store: options.store ?? openMemoryStore(),
+    storeReach: async () => ({ open: false, why: "the store is in memory" }),
     queues: options.queue === undefined ? {} : { urgent: options.queue },
     clock: systemClock,
     log: quiet,

@@ -1,6 +1,7 @@
 /** The store and the queues that the settings name: folders of this machine, or a cloud. */
 import { dirname } from "node:path";
 
+import { openStoreReach } from "../adapters/egress/store-reach.ts";
 import { openCloudflareQueue } from "../adapters/cloudflare/cloudflare-queue.ts";
 import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import type { DiskStore } from "../adapters/disk/disk-store.ts";
@@ -8,6 +9,7 @@ import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import type { Lane } from "../core/ids.ts";
+import type { StoreReach } from "../core/sound-route.ts";
 import type { EventQueue } from "../ports/event-queue.ts";
 import { limited } from "../ports/limited.ts";
 import type { Log } from "../ports/log.ts";
@@ -28,6 +30,8 @@ export interface Backend extends AsyncDisposable {
   queues: Readonly<Partial<Record<Lane, EventQueue>>>;
   /** Processes of other machines work on the same store. */
   isShared: boolean;
+  /** Asked by whoever would let a provider fetch from it. */
+  reach: () => Promise<StoreReach>;
 }
 
 export async function openBackend(
@@ -47,12 +51,13 @@ export async function openBackend(
       return queue === undefined ? [] : [{ prefix, queue }];
     });
     const store = notifying(wrap(disk), rules, { clock: systemClock, log });
-    return { store, queues, isShared: false, ...disposing(opened) };
+    return { store, queues, isShared: false, reach: nowhere, ...disposing(opened) };
   }
   // Loaded here: on one machine nobody waits for the SDK.
   const { openR2Store } = await import("../adapters/r2/r2-store.ts");
+  const endpoint = needed(settings, "R2_ENDPOINT");
   const raw = openR2Store({
-    endpoint: needed(settings, "R2_ENDPOINT"),
+    endpoint,
     bucket: where.bucket,
     accessKeyId: needed(settings, "R2_ACCESS_KEY_ID"),
     secretAccessKey: needed(settings, "R2_SECRET_ACCESS_KEY"),
@@ -63,8 +68,14 @@ export async function openBackend(
   const tries = { ...TRIES, clock: systemClock, random: Math.random };
   const store = limited(retrying<ObjectStore>(raw, tries), systemClock);
   const queues = settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
-  return { store, queues, isShared: true, ...disposing(opened) };
+  const reach = openStoreReach(endpoint, settings.allowPrivateStore);
+  return { store, queues, isShared: true, reach, ...disposing(opened) };
 }
+
+const nowhere = async (): Promise<StoreReach> => ({
+  open: false,
+  why: "the store is a folder of this machine",
+});
 
 function openSqliteQueues(
   { queue }: Settings,

@@ -59,7 +59,7 @@ export async function openMachine(
 ): Promise<Machine> {
   makeFolder(settings.home);
   const backend = await openBackend(settings, log, overrides.store);
-  const { store, queues, isShared } = backend;
+  const { store, queues, isShared, reach } = backend;
   const ledger = openLedger(join(settings.home, "ledger.db"));
   const cores = availableParallelism();
   const pool = openThreadStagePool({
@@ -88,6 +88,7 @@ export async function openMachine(
       user: settings.user,
       version: readVersion(),
       store,
+      storeReach: reach,
       queues,
       clock: systemClock,
       log,

@@ -108,6 +108,7 @@ function abilitiesOf(spec: ModelSpec): string {
           `${Math.round(spec.maxSeconds / 60)} min`,
           spec.words ? "word times" : "segment times",
           ...(spec.diarizes ? ["speakers"] : []),
+          ...(spec.address === null ? [] : ["fetches from a bucket"]),
         ];
   return [...can, ...(note === "" ? [] : [note])].join(", ");
 }

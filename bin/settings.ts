@@ -33,6 +33,8 @@ export interface Settings {
   pollMs: number;
   settleMs: number;
   allowPrivateUrls: boolean;
+  /** Providers reach the bucket where it is, though others may not. */
+  allowPrivateStore: boolean;
   all: ReadonlyMap<string, ResolvedSetting>;
 }
 
@@ -50,6 +52,7 @@ export async function readSettings(io: Io): Promise<Settings> {
     path(folder ?? join(root, "store")),
   );
   const isShared = store.kind !== "disk";
+  const allowed = (value("CLIPSCRIBE_ALLOW_PRIVATE") ?? "").split(",");
   const ms = (name: string, shared: number): number =>
     isShared && all.get(name)?.from === "default" ? shared : Number(value(name));
   return {
@@ -67,7 +70,8 @@ export async function readSettings(io: Io): Promise<Settings> {
     sweepMs: ms("CLIPSCRIBE_SWEEP_MS", SHARED_SWEEP_MS),
     pollMs: Number(value("CLIPSCRIBE_POLL_MS")),
     settleMs: Number(value("CLIPSCRIBE_SETTLE_MS")),
-    allowPrivateUrls: (value("CLIPSCRIBE_ALLOW_PRIVATE") ?? "").includes("url"),
+    allowPrivateUrls: allowed.includes("url"),
+    allowPrivateStore: allowed.includes("store"),
     all,
   };
 }

@@ -8,6 +8,8 @@ import type { ModelSpec } from "./models.ts";
 export const MODEL_DATA_DATE = "2026-11-24";
 
 const MIB = 1024 * 1024;
+/** `file_url`: docs.mistral.ai, POST /v1/audio/transcriptions. */
+const MISTRAL_ADDRESS = { maxChars: 2_083 };
 
 /** Best first: what `auto` takes of one provider. */
 export const MODELS: readonly ModelSpec[] = [
@@ -23,6 +25,7 @@ export const MODELS: readonly ModelSpec[] = [
     takesLanguage: false,
     maxSeconds: 3 * 3600,
     maxBytes: 512 * MIB,
+    address: MISTRAL_ADDRESS,
     note: "the only Mistral model with a time for each word",
   },
   {
@@ -37,6 +40,7 @@ export const MODELS: readonly ModelSpec[] = [
     takesLanguage: false,
     maxSeconds: 75 * 60,
     maxBytes: 512 * MIB,
+    address: MISTRAL_ADDRESS,
     note: "66k tokens of context, ~75 min; price ~",
   },
   {
@@ -51,6 +55,7 @@ export const MODELS: readonly ModelSpec[] = [
     takesLanguage: false,
     maxSeconds: 75 * 60,
     maxBytes: 512 * MIB,
+    address: MISTRAL_ADDRESS,
     note: "66k tokens of context, ~75 min; price ~",
   },
   {
@@ -65,6 +70,7 @@ export const MODELS: readonly ModelSpec[] = [
     takesLanguage: false,
     maxSeconds: 15 * 60,
     maxBytes: 512 * MIB,
+    address: MISTRAL_ADDRESS,
     note: "",
   },
   {
@@ -79,6 +85,7 @@ export const MODELS: readonly ModelSpec[] = [
     takesLanguage: true,
     maxSeconds: 2 * 3600,
     maxBytes: 100 * MIB,
+    address: null,
     note: "longest sound and size ~",
   },
   {
@@ -94,6 +101,7 @@ export const MODELS: readonly ModelSpec[] = [
     // vLLM's defaults, the narrowest of the servers that speak this wire.
     maxSeconds: 600,
     maxBytes: 25 * MIB,
+    address: null,
     note: "your own server; counted as free",
   },
   {

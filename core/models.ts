@@ -25,6 +25,8 @@ export interface TranscriberSpec extends ModelBase {
   /** Longest sound in one request. */
   readonly maxSeconds: number;
   readonly maxBytes: number;
+  /** It can fetch the sound itself, from an address of at most so many characters. */
+  readonly address: { readonly maxChars: number } | null;
 }
 
 export interface ChatSpec extends ModelBase {

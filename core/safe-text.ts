@@ -26,3 +26,10 @@ export function safeLine(text: string, maxChars = 500): string {
     .trim();
   return line.length <= maxChars ? line : `${line.slice(0, maxChars - 1).trimEnd()}…`;
 }
+
+const signedQuery = /\?[^\s"'<>]*X-Amz-(?:Signature|Credential|Security-Token)[^\s"'<>]*/gi;
+
+/** What others say may repeat an address that opens an object: who reads it here can't use it. */
+export function withoutSignatures(text: string): string {
+  return text.replaceAll(signedQuery, "?…");
+}

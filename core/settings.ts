@@ -103,11 +103,11 @@ export const SETTINGS: readonly SettingSpec[] = [
   {
     name: "CLIPSCRIBE_ALLOW_PRIVATE",
     fallback: "",
-    about: "private addresses allowed for: url",
+    about: "private addresses allowed for: url, webhook, store",
     problem: (value) =>
-      /^(?:|url|webhook|url,webhook|webhook,url)$/.test(value)
+      /^(?:(?:url|webhook|store)(?:,(?!$)|$))*$/.test(value)
         ? undefined
-        : "a list of url, webhook",
+        : "a list of url, webhook, store",
   },
   {
     name: "CLIPSCRIBE_TSA_URL",

@@ -5,6 +5,15 @@
 import type { PaidAnswer, TranscribeRequest } from "../core/stage.ts";
 import type { HostChatCall } from "./stage-pool.ts";
 
+/** Sound on its way to a provider. */
+export interface SoundRequest extends TranscribeRequest {
+  /**
+   * Where the provider can fetch it for some minutes; made anew for each request. Absent where it
+   * has to be uploaded. Whoever holds it may read the sound: it is never logged and never kept.
+   */
+  address?: () => Promise<URL>;
+}
+
 export interface Transcriber {
   readonly provider: string;
   readonly model: string;
@@ -13,7 +22,7 @@ export interface Transcriber {
    * `answer` is a TranscribeAnswer and `raw`, what the provider sent.
    * @throws by kind: `transient`, `denied`, `config`, `contract`.
    */
-  transcribe(request: TranscribeRequest, signal: AbortSignal): Promise<PaidAnswer>;
+  transcribe(request: SoundRequest, signal: AbortSignal): Promise<PaidAnswer>;
 }
 
 /** What a chat model said, before anybody looked whether it is of use: it is paid for either way. */

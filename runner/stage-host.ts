@@ -11,6 +11,7 @@ import type { Provider } from "./identify-stage.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
 import { payOnce } from "./paid-calls.ts";
 import type { PaidResult } from "./paid-calls.ts";
+import { sendSound } from "./send-sound.ts";
 
 /** What one stage used; becomes part of its cache entry. */
 export interface StageMeter {
@@ -97,7 +98,7 @@ export function createStageHost(
       const { answer } = await pay(
         { ...call, files: { audio } },
         transcriber.estimateUsd(request),
-        (signal) => transcriber.transcribe(request, signal),
+        (signal) => sendSound(run, stage.id, transcriber, request, signal),
       );
       const { language: heard, segments } = answer as TranscribeAnswer;
       return { language: heard, segments };

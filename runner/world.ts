@@ -3,6 +3,7 @@ import type { RunnerId, UserId } from "../core/ids.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Lane } from "../core/ids.ts";
 import type { Sha256 } from "../core/ids.ts";
+import type { StoreReach } from "../core/sound-route.ts";
 import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventQueue } from "../ports/event-queue.ts";
@@ -51,6 +52,8 @@ export interface RunnerWorld {
   readonly user: UserId;
   readonly version: string;
   readonly store: ObjectStore;
+  /** Whether a provider could fetch from the store. */
+  readonly storeReach: () => Promise<StoreReach>;
   readonly queues: Readonly<Partial<Record<Lane, EventQueue>>>;
   readonly clock: Clock;
   readonly log: Log;

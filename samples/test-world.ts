@@ -46,7 +46,7 @@ export interface TestWorld {
 
 export async function openTestWorld(
   t: TestContext,
-  answer: (request: Received, index: number) => Reply,
+  answer: (request: Received, index: number) => Reply | Promise<Reply>,
 ): Promise<TestWorld> {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-test-"));
   const server = await startProviderServer(answer);

@@ -108,6 +108,24 @@ function parseMultipart(body: Buffer, boundary: string): ReceivedField[] {
   return fields;
 }
 
+/**
+ * Gets what a `file_url` points to, as a provider would: no credentials but those in the address.
+ * `status` is the bucket's; 0 where nobody answered.
+ */
+export async function fetchSound(
+  request: Received,
+): Promise<{ status: number; bytes: number; sha256: string }> {
+  const address = request.fields.find(({ name }) => name === "file_url")?.value ?? "";
+  try {
+    const response = await fetch(address);
+    const body = Buffer.from(await response.arrayBuffer());
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    return { status: response.status, bytes: body.length, sha256 };
+  } catch {
+    return { status: 0, bytes: 0, sha256: "" };
+  }
+}
+
 /** Refuses what Mistral's documentation says it refuses. Null: the request is good. */
 export function refuseLikeMistral(request: Received, key: string): Reply | null {
   const error = (status: number, message: unknown): Reply => ({
@@ -127,6 +145,9 @@ export function refuseLikeMistral(request: Received, key: string): Reply | null 
   const sources = ["file", "file_url", "file_id"].flatMap(values);
   if (sources.length !== 1)
     return error(422, { detail: [{ loc: ["body", "file"], msg: "exactly one" }] });
+  const [address = ""] = values("file_url");
+  if (address.length > 2_083)
+    return error(422, { detail: [{ loc: ["body", "file_url"], msg: "too long" }] });
   const granularity = values("timestamp_granularities");
   if (values("language").length > 0 && granularity.length > 0)
     return error(400, "language and timestamp_granularities exclude each other");

@@ -56,6 +56,7 @@ export function openMistralTranscriber({ key, baseUrl, spec }: MistralOptions): 
             (term) => ["context_bias", term.replaceAll(/[\s,]+/g, "_")] as const,
           ),
         ],
+        addressField: "file_url",
         request,
         signal,
         schema: Answer,

@@ -1,4 +1,7 @@
-/** What every transcription by multipart has in common: streamed from disk, the file last. */
+/**
+ * What every transcription by multipart has in common: the sound last, streamed from disk, or the
+ * address where the provider fetches it; never both.
+ */
 import { openAsBlob } from "node:fs";
 
 import { FormData } from "undici";
@@ -7,7 +10,8 @@ import type { z } from "zod";
 import { ClipscribeError } from "../../core/errors.ts";
 import { transcriptionCost } from "../../core/models.ts";
 import type { TranscriberSpec } from "../../core/models.ts";
-import type { PaidAnswer, TranscribeAnswer, TranscribeRequest } from "../../core/stage.ts";
+import type { PaidAnswer, TranscribeAnswer } from "../../core/stage.ts";
+import type { SoundRequest } from "../../ports/providers.ts";
 import { ask } from "./ask.ts";
 
 export interface TranscriberQuestion<Answer> {
@@ -16,7 +20,9 @@ export interface TranscriberQuestion<Answer> {
   key: string | null;
   /** In the order in which they are sent. */
   fields: readonly (readonly [name: string, value: string])[];
-  request: TranscribeRequest;
+  /** What the provider calls the address of a sound; without it, sound is uploaded. */
+  addressField?: string;
+  request: SoundRequest;
   signal: AbortSignal;
   schema: z.ZodType<Answer>;
   read: (answer: Answer) => TranscribeAnswer;
@@ -33,6 +39,10 @@ export async function askTranscriber<Answer>(
   const body = async (): Promise<FormData> => {
     const form = new FormData();
     for (const [name, value] of fields) form.append(name, value);
+    if (question.addressField !== undefined && request.address !== undefined) {
+      form.append(question.addressField, (await request.address()).href);
+      return form;
+    }
     // xAI reads what comes before the file, and nothing after it.
     form.append("file", await openAsBlob(request.audio.path, { type: "audio/ogg" }), "speech.ogg");
     return form;

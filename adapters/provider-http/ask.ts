@@ -9,7 +9,7 @@ import type { FormData, Response } from "undici";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ErrorKind } from "../../core/errors.ts";
-import { safeLine } from "../../core/safe-text.ts";
+import { safeLine, withoutSignatures } from "../../core/safe-text.ts";
 
 /** Three hours of sound take minutes before the first byte of the answer comes. */
 const ANSWER_TIMEOUT_MS = 30 * 60_000;
@@ -81,7 +81,7 @@ async function send(
     return {
       status: response.status,
       headers: response.headers,
-      text: await readBounded(response, provider),
+      text: withoutSignatures(await readBounded(response, provider)),
     };
   } catch (error) {
     signal.throwIfAborted();

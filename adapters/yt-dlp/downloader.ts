@@ -3,9 +3,7 @@
  * no cookies, no home folder, fixed output names, `--` before the URL. Private addresses are refused
  * before it starts; docs/decisions/2026-11-24-downloads.md says what that does not cover.
  */
-import { lookup } from "node:dns/promises";
 import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
-import { BlockList, isIP } from "node:net";
 import { basename, join } from "node:path";
 
 import { ClipscribeError } from "../../core/errors.ts";
@@ -14,6 +12,7 @@ import type { ItemInfo } from "../../core/records.ts";
 import { safeLine } from "../../core/safe-text.ts";
 import { checkUrl } from "../../core/url.ts";
 import type { Download, Downloader } from "../../ports/downloader.ts";
+import { isPrivateAddress, resolveHost } from "../egress/private-address.ts";
 import { findProgram } from "../ffmpeg/media-tools.ts";
 import { detectSandbox } from "../sandbox/detect-sandbox.ts";
 import { openSandbox } from "../sandbox/sandboxed.ts";
@@ -184,46 +183,11 @@ function describeFailure(result: SandboxedResult, url: URL): ClipscribeError {
   });
 }
 
-/** Addresses that only this machine or its network can reach; IANA's special-purpose registries. */
-function privateAddresses(): BlockList {
-  const list = new BlockList();
-  const subnets: [string, number][] = [
-    ["0.0.0.0", 8],
-    ["10.0.0.0", 8],
-    ["100.64.0.0", 10],
-    ["127.0.0.0", 8],
-    ["169.254.0.0", 16],
-    ["172.16.0.0", 12],
-    ["192.0.0.0", 24],
-    ["192.168.0.0", 16],
-    ["198.18.0.0", 15],
-    ["224.0.0.0", 3],
-  ];
-  for (const [net, bits] of subnets) list.addSubnet(net, bits, "ipv4");
-  for (const [net, bits] of [
-    ["::", 127],
-    ["fc00::", 7],
-    ["fe80::", 10],
-    ["ff00::", 8],
-    ["64:ff9b::", 96],
-  ] as const) {
-    list.addSubnet(net, bits, "ipv6");
-  }
-  return list;
-}
-
-export function isPrivateAddress(address: string): boolean {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return isPrivateAddress(mapped);
-  return privateAddresses().check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
-}
-
 async function refusePrivate(url: URL): Promise<void> {
-  const host = url.hostname.replaceAll(/^\[|\]$/g, "");
+  const host = url.hostname;
   let addresses: string[];
   try {
-    addresses =
-      isIP(host) > 0 ? [host] : (await lookup(host, { all: true })).map(({ address }) => address);
+    addresses = await resolveHost(host);
   } catch (cause) {
     throw new ClipscribeError("transient", "the site's name can't be resolved", {
       details: { host },
