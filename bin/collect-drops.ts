@@ -13,7 +13,7 @@ import { extensionOf, mediaTypeOf } from "../core/media-types.ts";
 import { ItemInfo } from "../core/records.ts";
 import type { Source } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
-import { LIST_EXTENSIONS, parseUrlList } from "../core/url-list.ts";
+import { LIST_EXTENSIONS, MAX_LIST_BYTES, parseUrlList } from "../core/url-list.ts";
 import type { Downloader } from "../ports/downloader.ts";
 import { hashSource } from "../sync/hash-source.ts";
 import { listFiles, sidecarsOf } from "../sync/list-files.ts";
@@ -54,7 +54,6 @@ export interface CollectContext {
 export const LANE: Lane = "urgent";
 /** Downloads at once: more looks like an attack to the sites. */
 const DOWNLOADS_AT_ONCE = 2;
-const MAX_LIST_BYTES = 4 * 1024 * 1024;
 
 export async function collectDrops(
   args: readonly string[],
@@ -177,11 +176,16 @@ async function collectList(
   if (statSync(path).size > MAX_LIST_BYTES) {
     throw new ClipscribeError("contract", "the list is too large", { hint: "cut it into several" });
   }
-  const text = readFileSync(path, "utf8");
-  const list = parseUrlList(text, extensionOf(path));
+  const content = readFileSync(path);
+  const list = parseUrlList(content, extensionOf(path));
   collected.named = null;
-  collected.parts.push({ name: basename(path), digest: sha256Of(text) });
+  collected.parts.push({ name: basename(path), digest: sha256Of(content) });
   if (list.duplicates > 0) collected.notes.push(`${list.duplicates} URLs stand twice in the list`);
+  for (const { line, text: shown } of list.ignored) {
+    collected.notes.push(
+      `line ${line}: options behind a URL are left out (${safeLine(shown, 60)})`,
+    );
+  }
   for (const { line, text: shown, why } of list.refused) {
     const name = `${basename(path)}:${line}`;
     const error = new ClipscribeError("contract", `${why} (${safeLine(shown, 100)})`);
