@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 
 import { findProgram } from "../adapters/ffmpeg/media-tools.ts";
 import { describeSandbox, detectSandbox } from "../adapters/sandbox/detect-sandbox.ts";
+import { ageOfVersion, updateHint } from "../adapters/yt-dlp/yt-dlp-version.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { findModel, retirementWarning } from "../core/models.ts";
 import type { ModelKind } from "../core/models.ts";
@@ -17,10 +18,6 @@ import type { Settings } from "./settings.ts";
 
 const runFile = promisify(execFile);
 const TIMEOUT_MS = 10_000;
-/** Sites change every few weeks; what is older than this fails on some. */
-const OLD_DAYS = 90;
-/** Older ones have known holes: GHSA-22fp-mf44-f2mq and others. */
-const SAFE_YT_DLP = "2026.07.04";
 const LOW_DISK_BYTES = 2 * 1024 ** 3;
 
 interface Finding {
@@ -114,25 +111,20 @@ async function findTool(tool: Tool, io: Io): Promise<Finding> {
     return {
       ...about,
       version,
-      ...(tool.name === "yt-dlp" ? ageOf(version) : { state: "good", say: "" }),
+      ...(tool.name === "yt-dlp" ? ageOf(version, io) : { state: "good", say: "" }),
     };
   } catch {
     return { ...about, state: "problem", version: null, say: "it does not start" };
   }
 }
 
-/** yt-dlp's version is its date. */
-function ageOf(version: string): Pick<Finding, "state" | "say"> {
-  const days = Math.floor(
-    (Date.now() - Date.parse(version.slice(0, 10).replaceAll(".", "-"))) / 86_400_000,
-  );
-  if (!(days >= 0)) return { state: "good", say: "" };
-  const update = "update it: pipx upgrade yt-dlp, or brew upgrade yt-dlp";
-  if (version < SAFE_YT_DLP)
-    return { state: "old", say: `${days} days old, with known holes; ${update}` };
-  return days > OLD_DAYS
-    ? { state: "old", say: `${days} days old; ${update}` }
-    : { state: "good", say: `${days} days old` };
+function ageOf(version: string, io: Io): Pick<Finding, "state" | "say"> {
+  const age = ageOfVersion(version, new Date());
+  if (age === undefined) return { state: "good", say: "" };
+  const { days, isOld, hasKnownHoles } = age;
+  const holes = hasKnownHoles ? ", with known holes" : "";
+  const update = isOld || hasKnownHoles ? `${holes}; ${updateHint(io.platform)}` : "";
+  return { state: update === "" ? "good" : "old", say: `${days} days old${update}` };
 }
 
 /** Models that would be asked here and end soon, or have ended. */

@@ -168,6 +168,8 @@ export interface StageNeeds {
   readonly fallbackParam?: string;
   /** The pool whose slots it takes when the pipeline names none. Default `cpu`. */
   readonly pool?: string;
+  /** Of the source its sound is enough: a download may leave the picture out. */
+  readonly sourceSound?: boolean;
 }
 
 export interface ToolOptions {

@@ -1,4 +1,4 @@
-/** Fetches one URL's medium to a local folder (yt-dlp; works only from a home connection). */
+/** Looks at one URL, and fetches its medium to a local folder (yt-dlp; works only from a home connection). */
 import type { ItemInfo } from "../core/records.ts";
 
 export interface Download {
@@ -8,20 +8,39 @@ export interface Download {
   sidecars: string[];
 }
 
+/** What a site says of an address before anything is fetched; hostile text. */
+export type Look =
+  | { kind: "video"; title: string | null; durationSeconds: number | null }
+  | {
+      kind: "playlist";
+      title: string | null;
+      videos: { url: string; title: string | null; durationSeconds: number | null }[];
+      /** There are more than were listed. */
+      isCut: boolean;
+    };
+
+export interface FetchOptions {
+  signal: AbortSignal;
+  /** The smallest medium with good sound is enough: nobody looks at the picture. */
+  soundOnly?: boolean;
+  /** Captions to prefer, best first, as BCP 47; a few at most are fetched. */
+  languages?: readonly string[];
+  onProgress?: (fraction: number, note: string) => void;
+}
+
+/**
+ * Both methods reject with `contract` for a URL that isn't http(s), that has nothing to fetch, or is
+ * a live stream; `denied` for a private address or a login wall; `transient` for network trouble;
+ * `config` where yt-dlp is missing or does not understand the site any more. Neither tries again.
+ */
 export interface Downloader {
+  /** `dir` keeps the answer, so that a fetch soon after does not ask again. */
+  look(url: string, dir: string, options: { signal: AbortSignal }): Promise<Look>;
+
   /**
    * Resumes what an earlier call left in `dir`; nothing but finished files is returned.
    *
-   * @throws `contract` for a URL that isn't http(s) or that has nothing to fetch, `denied` for a
-   *   private address or a login wall, `transient` for network trouble, `config` where yt-dlp is
-   *   missing or older than the oldest safe version.
+   * @throws `contract` for a playlist, too.
    */
-  fetch(
-    url: string,
-    dir: string,
-    options: {
-      signal: AbortSignal;
-      onProgress?: (fraction: number, note: string) => void;
-    },
-  ): Promise<Download>;
+  fetch(url: string, dir: string, options: FetchOptions): Promise<Download>;
 }

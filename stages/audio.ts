@@ -21,7 +21,7 @@ export default defineStage({
     codec: z.enum(["opus"]).default("opus"),
     bitrate_kbps: z.int().min(8).max(128).default(24),
   }),
-  needs: { tools: ["ffmpeg"] },
+  needs: { tools: ["ffmpeg"], sourceSound: true },
   estimate: ({ mediaSeconds }) => ({ seconds: 1 + mediaSeconds / 60, costUsd: 0 }),
 
   async run({ input, params, ctx }) {

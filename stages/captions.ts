@@ -32,7 +32,7 @@ export default defineStage({
     /** Preferred languages, best first, as BCP 47 (`en`, `pt-BR`). */
     languages: z.array(z.string().min(2).max(20)).max(20).default(["en"]),
   }),
-  needs: { tools: ["ffmpeg"] },
+  needs: { tools: ["ffmpeg"], sourceSound: true },
 
   async run({ input, params, ctx }) {
     const found: CaptionTrack[] = [];

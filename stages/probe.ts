@@ -26,7 +26,7 @@ export default defineStage({
   input: { source: file({ mediaType: "*/*" }) },
   output: { media: json(MediaInfo) },
   params: z.strictObject({}),
-  needs: { tools: ["ffprobe"] },
+  needs: { tools: ["ffprobe"], sourceSound: true },
 
   async run({ input, ctx }) {
     const { source } = input;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,25 +18,73 @@ async function folder(t: TestContext): Promise<string> {
   return dir;
 }
 
+type Files = Record<string, { type: string; body: Buffer | string }>;
+
 async function serve(
   t: TestContext,
-  body: Buffer,
+  files: Files,
 ): Promise<{ origin: string; requests: string[] }> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
-    requests.push(request.url ?? "");
-    if (request.url?.startsWith("/gone") === true) {
-      response.statusCode = 404;
-      response.end();
-      return;
+    const path = request.url ?? "";
+    requests.push(path);
+    const found = files[path];
+    if (path.startsWith("/away")) {
+      response.writeHead(302, { location: "http://169.254.169.254/latest/meta-data" }).end();
+    } else if (found === undefined) {
+      response.writeHead(404).end();
+    } else {
+      const body = Buffer.from(found.body);
+      response.setHeader("content-type", found.type);
+      response.setHeader("content-length", body.length);
+      response.end(request.method === "HEAD" ? undefined : body);
     }
-    response.setHeader("content-type", "video/mp4");
-    response.setHeader("content-length", body.length);
-    response.end(request.method === "HEAD" ? undefined : body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
   return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+}
+
+function video(dir: string): Buffer {
+  const made = join(dir, "made.mp4");
+  execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=64x64:r=5", made]);
+  return readFileSync(made);
+}
+
+/** A page's stream: picture and sound apart, and captions, as sites serve it. */
+function stream(dir: string): Files {
+  const make = (name: string, input: string, codec: string[]): void => {
+    const list = join(dir, `${name}.m3u8`);
+    const hls = ["-f", "hls", "-hls_time", "2", "-hls_list_size", "0", "-hls_segment_filename"];
+    const files = [join(dir, `${name}%d.ts`), list];
+    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", input, ...codec, ...hls, ...files]);
+  };
+  make("picture", "testsrc=d=4:s=64x64:r=5", ["-c:v", "libx264"]);
+  make("sound", "sine=duration=4", ["-c:a", "aac"]);
+  const m3u8 = "application/vnd.apple.mpegurl";
+  const files: Files = {};
+  for (const name of readdirSync(dir)) {
+    if (/\.(?:ts|m3u8)$/.test(name)) {
+      const type = name.endsWith("ts") ? "video/mp2t" : m3u8;
+      files[`/${name}`] = { type, body: readFileSync(join(dir, name)) };
+    }
+  }
+  const captions = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nen.vtt\n#EXT-X-ENDLIST\n";
+  files["/captions.m3u8"] = { type: m3u8, body: captions };
+  const cue = "WEBVTT\n\n00:00:00.000 --> 00:00:03.000\nWe will vote tonight.\n";
+  files["/en.vtt"] = { type: "text/vtt", body: cue };
+  files["/talk.m3u8"] = {
+    type: m3u8,
+    body: [
+      "#EXTM3U",
+      '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="en",DEFAULT=YES,URI="sound.m3u8"',
+      '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="en",LANGUAGE="en",URI="captions.m3u8"',
+      '#EXT-X-STREAM-INF:BANDWIDTH=200000,CODECS="avc1.42c00a,mp4a.40.2",AUDIO="a",SUBTITLES="s"',
+      "picture.m3u8",
+      "",
+    ].join("\n"),
+  };
+  return files;
 }
 
 const io = {
@@ -47,10 +96,8 @@ const open = (allowPrivateUrls: boolean) => openDownloader({ io, settings: { all
 describe("yt-dlp", () => {
   test("fetches a file byte for byte, under a fixed name", async (t) => {
     const dir = await folder(t);
-    const made = join(dir, "made.mp4");
-    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=64x64:r=5", made]);
-    const body = await readFile(made);
-    const { origin } = await serve(t, body);
+    const body = video(dir);
+    const { origin } = await serve(t, { "/a%20talk.mp4": { type: "video/mp4", body } });
     const target = join(dir, "target");
 
     const { path, info } = await open(true).fetch(`${origin}/a%20talk.mp4`, target, {
@@ -63,7 +110,7 @@ describe("yt-dlp", () => {
   });
 
   test("a private address is refused before anything is asked of it", async (t) => {
-    const { origin, requests } = await serve(t, Buffer.from("x"));
+    const { origin, requests } = await serve(t, {});
     const dir = await folder(t);
 
     await assert.rejects(
@@ -74,12 +121,81 @@ describe("yt-dlp", () => {
   });
 
   test("what isn't there is an error that says so, and leaves no file that looks finished", async (t) => {
-    const { origin } = await serve(t, Buffer.from("x"));
+    const { origin } = await serve(t, {});
     const dir = await folder(t);
 
     await assert.rejects(
       open(true).fetch(`${origin}/gone.mp4`, dir, { signal: t.signal }),
       hasKind("contract", "transient"),
     );
+  });
+
+  test("where sound is enough the picture is not even asked for, and captions come along", async (t) => {
+    const { origin, requests } = await serve(t, stream(await folder(t)));
+    const dir = await folder(t);
+    const url = `${origin}/talk.m3u8`;
+    const look = await open(true).look(url, dir, { signal: t.signal });
+    const asked = requests.length;
+
+    const { path, sidecars, info } = await open(true).fetch(url, dir, {
+      signal: t.signal,
+      soundOnly: true,
+      languages: ["en"],
+    });
+
+    const show = ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", path];
+    assert.equal(execFileSync("ffprobe", show, { encoding: "utf8" }).trim(), "audio");
+    assert.ok(requests.some((each) => each.startsWith("/sound")));
+    assert.ok(!requests.some((each) => /^\/picture\d/.test(each)), requests.join(" "));
+    assert.match(await readFile(sidecars[0] ?? "", "utf8"), /We will vote tonight/);
+    assert.equal(look.kind, "video");
+    assert.equal(info.url, url);
+    // The look's answer is used again: the page is asked once.
+    assert.equal(requests.slice(asked).filter((each) => each === "/talk.m3u8").length, 0);
+  });
+
+  test("a playlist is listed and never downloaded as a whole; a live stream is refused", async (t) => {
+    const items = Array.from(
+      { length: 60 },
+      (_, at) => `<item><title>Part ${at}</title><link>https://e.example/${at}</link></item>`,
+    );
+    const rss = `<?xml version="1.0"?><rss version="2.0"><channel><title>All</title>${items.join("")}</channel></rss>`;
+    const live =
+      "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:9\n#EXTINF:4,\npicture0.ts\n";
+    const { origin } = await serve(t, {
+      ...stream(await folder(t)),
+      "/feed.xml": { type: "application/rss+xml", body: rss },
+      "/live.m3u8": { type: "application/vnd.apple.mpegurl", body: live },
+    });
+    const dir = await folder(t);
+    const downloader = open(true);
+    const { signal } = t;
+
+    const look = await downloader.look(`${origin}/feed.xml`, dir, { signal });
+
+    assert.ok(look.kind === "playlist" && look.videos.length === 50 && look.isCut);
+    assert.deepEqual(look.videos[1]?.url, "https://e.example/1");
+    await assert.rejects(
+      downloader.fetch(`${origin}/feed.xml`, dir, { signal }),
+      hasKind("contract"),
+    );
+    await assert.rejects(downloader.fetch(`${origin}/live.m3u8`, dir, { signal }), /live stream/);
+  });
+
+  test("configuration and plugins of whoever runs it are not read", async (t) => {
+    const home = await folder(t);
+    const canary = join(home, "canary");
+    const extractors = join(home, ".config/yt-dlp/plugins/any/yt_dlp_plugins/extractor");
+    mkdirSync(extractors, { recursive: true });
+    writeFileSync(join(extractors, "bad.py"), `open(${JSON.stringify(canary)}, "w")\n`);
+    writeFileSync(join(home, ".config/yt-dlp/config"), `--exec "touch ${canary}"\n`);
+    const dir = await folder(t);
+    const { origin } = await serve(t, { "/a.mp4": { type: "video/mp4", body: video(dir) } });
+    const env = { ...io.env, HOME: home, XDG_CONFIG_HOME: join(home, ".config") };
+    const downloader = openDownloader({ io: { ...io, env }, settings: { allowPrivateUrls: true } });
+
+    await downloader.fetch(`${origin}/a.mp4`, join(dir, "to"), { signal: t.signal });
+
+    assert.equal(existsSync(canary), false);
   });
 });

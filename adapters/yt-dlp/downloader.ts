@@ -1,185 +1,228 @@
 /**
- * yt-dlp as a sandboxed child with a network: an argument list and never a shell, no configuration,
- * no cookies, no home folder, fixed output names, `--` before the URL. Private addresses are refused
- * before it starts; docs/decisions/2026-11-24-downloads.md says what that does not cover.
+ * yt-dlp as a sandboxed child with a network, one a video: no configuration, no cookies, no home
+ * folder, fixed output names. Private addresses are refused before it starts;
+ * docs/decisions/2026-11-24-downloads.md says what that does not cover.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 
+import { sha256Of } from "../../core/digest.ts";
 import { ClipscribeError } from "../../core/errors.ts";
 import { extensionOf } from "../../core/media-types.ts";
-import type { ItemInfo } from "../../core/records.ts";
-import { safeLine } from "../../core/safe-text.ts";
 import { checkUrl } from "../../core/url.ts";
-import type { Download, Downloader } from "../../ports/downloader.ts";
+import type { Download, Downloader, FetchOptions } from "../../ports/downloader.ts";
 import { isPrivateAddress, resolveHost } from "../egress/private-address.ts";
 import { findProgram } from "../ffmpeg/media-tools.ts";
 import { detectSandbox } from "../sandbox/detect-sandbox.ts";
 import { openSandbox } from "../sandbox/sandboxed.ts";
-import type { SandboxedResult } from "../sandbox/sandboxed.ts";
+import type { Sandbox, SandboxedResult } from "../sandbox/sandboxed.ts";
+import {
+  ENVIRONMENT,
+  MAX_DOWNLOAD_BYTES,
+  STEM,
+  fetchArguments,
+  lookArguments,
+  parseProgress,
+} from "./yt-dlp-arguments.ts";
+import { describeFailure } from "./yt-dlp-failure.ts";
+import { SiteInfo, chooseCaptions, describeItem, isLiveStream, readLook } from "./yt-dlp-info.ts";
+import { ageOfVersion, updateHint } from "./yt-dlp-version.ts";
 
-/** The longest talk in good quality; larger files are dropped as files. */
-const MAX_DOWNLOAD_BYTES = 8 * 1024 ** 3;
-const TIMEOUT_MS = 4 * 60 * 60 * 1000;
+const FETCH_TIMEOUT_MS = 4 * 60 * 60 * 1000;
+/** A page, and what it loads to say what is in it. */
+const LOOK_TIMEOUT_MS = 3 * 60 * 1000;
+const VERSION_TIMEOUT_MS = 20_000;
+const MAX_MEMORY_BYTES = 4 * 1024 ** 3;
+const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
+/** The addresses of media in it are valid for some hours. */
+const LOOK_FRESH_MS = 60 * 60 * 1000;
 const CAPTIONS = ["vtt", "srt"];
+const MEBIBYTE = 1024 * 1024;
 
 export interface DownloaderOptions {
   io: { env: Readonly<Record<string, string | undefined>>; platform: NodeJS.Platform };
   settings: { allowPrivateUrls: boolean };
+  now?: () => Date;
 }
 
-export function openDownloader({ io, settings }: DownloaderOptions): Downloader {
+export function openDownloader(options: DownloaderOptions): Downloader {
+  const { io, settings } = options;
+  let sandbox: Sandbox | undefined;
+
+  /** @throws `contract`, `denied`, `config`: nothing is asked of an address that may not be. */
+  async function admit(text: string, dir: string): Promise<{ url: URL; program: string }> {
+    const url = checkUrl(text);
+    if (!settings.allowPrivateUrls) await refusePrivate(url);
+    const program = findProgram("yt-dlp", io.env["PATH"] ?? "");
+    if (program === undefined) throw notInstalled(io.platform);
+    mkdirSync(dir, { recursive: true });
+    return { url, program };
+  }
+
+  function run(
+    call: { program: string; args: string[]; dir: string; timeoutMs: number; signal: AbortSignal },
+    onStdoutLine?: (line: string) => void,
+  ): Promise<SandboxedResult> {
+    sandbox ??= openSandbox(detectSandbox({ platform: io.platform }));
+    const { dir, ...rest } = call;
+    return sandbox.run({
+      ...rest,
+      readable: [],
+      writableDir: dir,
+      network: true,
+      caps: {
+        memoryBytes: MAX_MEMORY_BYTES,
+        cpuSeconds: Math.ceil(call.timeoutMs / 1000),
+        fileBytes: MAX_DOWNLOAD_BYTES,
+      },
+      maxStdoutBytes: MAX_STDOUT_BYTES,
+      env: ENVIRONMENT,
+      onStdoutLine,
+    });
+  }
+
+  async function fail(
+    result: SandboxedResult,
+    url: URL,
+    at: { program: string; dir: string; signal: AbortSignal },
+  ): Promise<ClipscribeError> {
+    const call = { ...at, args: ["--version"], timeoutMs: VERSION_TIMEOUT_MS };
+    const { stdout } = await run(call).catch(() => ({ stdout: "" }));
+    const age = ageOfVersion(stdout.trim(), (options.now ?? (() => new Date()))());
+    const sentence = `yt-dlp is ${age?.days} days old: ${updateHint(io.platform)}`;
+    return describeFailure(result, url, age?.isOld === true ? sentence : null);
+  }
+
+  async function ask(
+    url: URL,
+    at: { program: string; dir: string; signal: AbortSignal },
+  ): Promise<SiteInfo> {
+    const args = lookArguments(url.href);
+    const result = await run({ ...at, args, timeoutMs: LOOK_TIMEOUT_MS });
+    if (result.exitCode !== 0) throw await fail(result, url, at);
+    const info = parseInfo(result.stdout, url);
+    writeFileSync(lookFileOf(at.dir, url), result.stdout);
+    return info;
+  }
+
   return {
-    async fetch(text, dir, { signal, onProgress }) {
-      const url = checkUrl(text);
-      if (!settings.allowPrivateUrls) await refusePrivate(url);
-      const program = findProgram("yt-dlp", io.env["PATH"] ?? "");
-      if (program === undefined) throw notInstalled(io.platform);
-      mkdirSync(dir, { recursive: true });
-      const sandbox = openSandbox(detectSandbox({ platform: io.platform }));
-      const result = await sandbox.run({
-        program,
-        args: downloadArguments(url.href),
-        readable: [],
-        writableDir: dir,
-        network: true,
-        caps: {
-          memoryBytes: 4 * 1024 ** 3,
-          cpuSeconds: 4 * 60 * 60,
-          fileBytes: MAX_DOWNLOAD_BYTES,
-        },
-        timeoutMs: TIMEOUT_MS,
-        maxStdoutBytes: 64 * 1024 * 1024,
-        onStdoutLine: (line) => {
-          const percent = /^clipscribe (\d+(?:\.\d+)?)%/.exec(line.trim())?.[1];
-          if (percent !== undefined) onProgress?.(Number(percent) / 100, url.hostname);
-        },
-        signal,
-      });
-      if (result.exitCode !== 0) throw describeFailure(result, url);
-      return readDownload(dir, url);
+    async look(text, dir, { signal }) {
+      const { url, program } = await admit(text, dir);
+      return readLook(await ask(url, { program, dir, signal }), url);
+    },
+    async fetch(text, dir, wanted) {
+      const { signal } = wanted;
+      const { url, program } = await admit(text, dir);
+      const at = { program, dir, signal };
+      const lookFile = lookFileOf(dir, url);
+      const known = readFresh(lookFile);
+      const info = known === undefined ? await ask(url, at) : parseInfo(known, url);
+      if (readLook(info, url).kind === "playlist") throw isPlaylist(url);
+      const args = (file: string | null): string[] =>
+        fetchArguments({
+          url: url.href,
+          soundOnly: wanted.soundOnly ?? false,
+          captions: chooseCaptions(info, wanted.languages ?? []),
+          lookFile: file,
+          proxy: null,
+        });
+      const onLine = showProgress(wanted, url);
+      const call = { ...at, timeoutMs: FETCH_TIMEOUT_MS };
+      let result = await run({ ...call, args: args(lookFile) }, onLine);
+      // What the site said a while ago may have lost its validity.
+      if (result.exitCode !== 0 && known !== undefined) {
+        result = await run({ ...call, args: args(null) }, onLine);
+      }
+      rmSync(lookFile, { force: true });
+      if (result.exitCode !== 0) throw await fail(result, url, at);
+      return readDownload(dir, url, result);
     },
   };
 }
 
-/** Exported for its test. Options that read or run anything of the machine are never among them. */
-export function downloadArguments(url: string): string[] {
-  return [
-    "--ignore-config",
-    "--no-exec",
-    "--no-playlist",
-    "--no-cache-dir",
-    "--no-continue",
-    "--restrict-filenames",
-    "--no-mtime",
-    "--no-colors",
-    "--hls-prefer-native",
-    ...["--max-filesize", `${MAX_DOWNLOAD_BYTES}`],
-    ...["--match-filter", "!is_live"],
-    ...["--socket-timeout", "30", "--retries", "5", "--fragment-retries", "5"],
-    ...[
-      "--write-info-json",
-      "--write-subs",
-      "--sub-langs",
-      "all,-live_chat",
-      "--sub-format",
-      "vtt/srt/best",
-    ],
-    ...[
-      "--newline",
-      "--progress",
-      "--progress-template",
-      "download:clipscribe %(progress._percent_str)s",
-    ],
-    ...["--output", "media.%(ext)s"],
-    "--",
-    url,
-  ];
+function showProgress({ onProgress }: FetchOptions, url: URL): (line: string) => void {
+  let shown = 0;
+  return (line) => {
+    const progress = parseProgress(line);
+    if (progress === undefined) return;
+    // Picture and sound come one after the other, each from 0 to 100 %.
+    shown = Math.max(shown, progress.fraction);
+    const { bytes, bytesPerSecond: speed } = progress;
+    const size = bytes === null ? "" : ` ${(bytes / MEBIBYTE).toFixed(0)} MiB`;
+    const pace = speed === null ? "" : ` at ${(speed / MEBIBYTE).toFixed(1)} MiB/s`;
+    onProgress?.(shown, `${url.hostname}${size}${pace}`);
+  };
 }
 
-function readDownload(dir: string, url: URL): Download {
-  const names = readdirSync(dir);
-  const ends = (name: string): string => extensionOf(name);
-  const media = names.find(
-    (name) =>
-      /^media\.[a-z0-9]{1,5}$/i.test(name) && !["json", "part", ...CAPTIONS].includes(ends(name)),
-  );
-  if (media === undefined) {
-    throw new ClipscribeError("contract", "there was nothing to download", {
+/** What a look has found stays for the fetch: under the address's own name, whoever shares the folder. */
+function lookFileOf(dir: string, url: URL): string {
+  return join(dir, `look-${sha256Of(url.href).slice(0, 16)}.json`);
+}
+
+function readFresh(file: string): string | undefined {
+  const info = statSync(file, { throwIfNoEntry: false });
+  if (info === undefined || Date.now() - info.mtimeMs > LOOK_FRESH_MS) return undefined;
+  return readFileSync(file, "utf8");
+}
+
+function parseInfo(text: string, url: URL): SiteInfo {
+  try {
+    return SiteInfo.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new ClipscribeError("contract", "there is no video to download", {
       details: { host: url.hostname },
-      hint: "open the address: a live stream, or a file that is too large, is not fetched",
+      hint: "check the address in a browser",
+      cause,
     });
   }
-  const sidecars = names.filter(
-    (name) => name.startsWith("media.") && CAPTIONS.includes(ends(name)),
+}
+
+function readDownload(dir: string, url: URL, result: SandboxedResult): Download {
+  const names = readdirSync(dir).filter((name) => name.startsWith(`${STEM}.`));
+  const media = names.find(
+    (name) =>
+      /^media\.[a-z0-9]{1,5}$/i.test(name) &&
+      !["json", "part", "ytdl", ...CAPTIONS].includes(extensionOf(name)),
   );
+  if (media === undefined) {
+    const isTooLarge = /larger than max-filesize/.test(result.stdout);
+    const message = isTooLarge
+      ? "the video is too large to download"
+      : "there was nothing to download";
+    throw new ClipscribeError("contract", message, {
+      details: { host: url.hostname, limit_gib: MAX_DOWNLOAD_BYTES / 1024 ** 3 },
+      hint: isTooLarge
+        ? "download it in your browser in a smaller size, then drop the file"
+        : "open the address in a browser",
+    });
+  }
+  if (/Live HLS streams are not supported/.test(result.stderr)) {
+    // An older yt-dlp takes what the stream shows just now for all of it.
+    rmSync(join(dir, media), { force: true });
+    throw isLiveStream(url);
+  }
+  const infoFile = join(dir, `${STEM}.info.json`);
+  const info = existsSync(infoFile) ? parseInfo(readFileSync(infoFile, "utf8"), url) : {};
+  const sidecars = names.filter((name) => CAPTIONS.includes(extensionOf(name)));
   return {
     path: join(dir, media),
-    info: readInfo(join(dir, "media.info.json"), url, media),
+    info: describeItem(SiteInfo.parse(info), url, media),
     sidecars: sidecars.toSorted().map((name) => join(dir, name)),
   };
 }
 
-function readInfo(file: string, url: URL, media: string): ItemInfo {
-  const raw = existsSync(file)
-    ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>)
-    : {};
-  const text = (key: string, max = 500): string | null => {
-    const value = raw[key];
-    return typeof value === "string" && value !== "" ? safeLine(value, max) : null;
-  };
-  const day = /^(\d{4})(\d{2})(\d{2})$/.exec(text("upload_date") ?? "");
-  const views = raw["view_count"];
-  const title = text("title");
-  return {
-    title: title === null || title === "media" ? decodeTitle(url) : title,
-    url: url.href,
-    file_name: media,
-    platform: text("extractor_key")?.toLowerCase() ?? url.hostname,
-    channel: text("channel") ?? text("uploader"),
-    published_at: day === null ? null : `${day[1]}-${day[2]}-${day[3]}`,
-    view_count: typeof views === "number" ? views : null,
-    description: text("description", 5_000),
-    thumbnail_url: text("thumbnail", 2_000),
-  };
-}
-
-function decodeTitle(url: URL): string {
-  const last = basename(url.pathname);
-  let name = last;
-  try {
-    name = decodeURIComponent(last);
-  } catch {
-    // Not percent-encoded text; shown as it is.
-  }
-  return safeLine(name === "" ? url.hostname : name, 200);
-}
-
-function describeFailure(result: SandboxedResult, url: URL): ClipscribeError {
-  const lines = result.stderr.split("\n").filter((line) => line.startsWith("ERROR:"));
-  const reason = safeLine(
-    lines.at(-1)?.slice("ERROR:".length) ?? result.stderr.split("\n").at(-2) ?? "",
-    300,
-  );
-  const details = { host: url.hostname, reason };
-  if (result.capped !== null) {
-    return new ClipscribeError("transient", "the download took too long", { details });
-  }
-  if (/Private video|Sign in|login|members-only|HTTP Error 40[13]/i.test(reason)) {
-    return new ClipscribeError("denied", "the site does not give this video out", {
-      details,
-      hint: "download it in your browser, then drop the file",
-    });
-  }
-  if (/Unsupported URL|HTTP Error 404|unavailable|no video|removed/i.test(reason)) {
-    return new ClipscribeError("contract", "there is no video to download", {
-      details,
-      hint: "check the address in a browser",
-    });
-  }
-  return new ClipscribeError("transient", "the download failed", {
-    details,
-    hint: "run again; if it stays so, update yt-dlp: sites change every few weeks",
+function isPlaylist(url: URL): ClipscribeError {
+  return new ClipscribeError("contract", "the address is a playlist, not a video", {
+    details: { host: url.hostname },
+    hint: "list its videos one a line, or submit it with `clipscribe batch submit`",
   });
 }
 
