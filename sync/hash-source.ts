@@ -21,11 +21,18 @@ export interface HashedSource {
  * @throws `contract` for an empty file or one that changes while it is read; `denied` where it may
  *   not be read; `missing` where it is gone.
  */
-export async function hashSource(path: string, signal: AbortSignal): Promise<HashedSource> {
+export async function hashSource(
+  path: string,
+  signal: AbortSignal,
+  /** `refuse`: what was dropped by its name in a folder; a link there may point anywhere. */
+  links: "follow" | "refuse" = "follow",
+): Promise<HashedSource> {
   const details = { file: safeLine(basename(path)) };
+  const noFollow = links === "refuse" ? constants.O_NOFOLLOW : 0;
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | noFollow;
   let handle;
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    handle = await open(path, flags);
   } catch (cause) {
     throw unreadable(cause, details);
   }
@@ -58,6 +65,13 @@ export async function hashSource(path: string, signal: AbortSignal): Promise<Has
 
 function unreadable(cause: unknown, details: { file: string }): ClipscribeError {
   const { code } = cause as { code?: string };
+  if (code === "ELOOP" || code === "EMLINK") {
+    return new ClipscribeError("contract", "it is a link", {
+      details,
+      hint: "drop the file itself",
+      cause,
+    });
+  }
   if (code === "ENOENT") {
     return new ClipscribeError("missing", "the file is gone", { details, cause });
   }

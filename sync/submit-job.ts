@@ -41,6 +41,8 @@ export interface JobSubmission {
   pipeline: { name: string; digest: Sha256 };
   device: string;
   items: readonly SubmittedItem[];
+  /** Hands these over and no others yet: the rest of the job's items follow as they are ready. */
+  only?: ReadonlySet<ItemId>;
   /** A new run of what is done already: of all, or of these. */
   again: boolean | ReadonlySet<ItemId>;
   /** USD an item, from now on; without it, what was said before stays. */
@@ -60,7 +62,9 @@ export async function submitJob(
 ): Promise<Handoff[]> {
   await writeMetadata(store, clock, submission);
   const handoffs: Handoff[] = [];
-  const queue = submission.items.entries();
+  const { only } = submission;
+  const items = submission.items.filter(({ id }) => only === undefined || only.has(id));
+  const queue = items.entries();
   const worker = async (): Promise<void> => {
     for (const [index, item] of queue) {
       handoffs[index] = await handOff(store, clock, submission, item);
