@@ -87,7 +87,10 @@ export function openFolderWatch(
     }
     try {
       const watcher = watchFolder(at(relative), { recursive: isRecursive, encoding: "utf8" });
-      watcher.on("change", (type: WatchEventType, name) => onEvent(relative, type, `${name}`));
+      watcher.on("change", (type: WatchEventType, name) => {
+        // Null where the system does not say.
+        onEvent(relative, type, typeof name === "string" ? name : "");
+      });
       watcher.on("error", () => stopWatcher(relative));
       return watcher;
     } catch (error) {
@@ -118,7 +121,7 @@ export function openFolderWatch(
     if (closed) return;
     events++;
     burst ??= setTimeout(afterBurst, BURST_MS);
-    if (name === "null" || name === "") {
+    if (name === "") {
       void rescan(true);
       return;
     }
