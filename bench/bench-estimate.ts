@@ -32,8 +32,17 @@ const dir = mkdtempSync(join(tmpdir(), "clipscribe-cost-"));
 const pipeline = makeOwnProject(dir, (text) =>
   text.replace("{ provider: auto }", "{ provider: auto, chunk_minutes: 180 }"),
 );
-const figures: { name: string; minutes: number; cost: number; books: number; estimate: number }[] =
-  [];
+interface Figures {
+  name: string;
+  minutes: number;
+  cost: number;
+  books: number;
+  /** Of the books, what the chat model charged: the part that has to be guessed. */
+  chat: number;
+  estimate: number;
+}
+
+const figures: Figures[] = [];
 for (const name of SETS) figures.push(await measure(name));
 rmSync(dir, { recursive: true, force: true });
 
@@ -46,24 +55,26 @@ console.log(
   JSON.stringify({
     name: "bench-estimate",
     pass,
-    sets: figures.map(({ name, minutes, cost, books, estimate }, at) => ({
+    sets: figures.map(({ name, minutes, cost, books, chat, estimate }, at) => ({
       name,
       minutes: round(minutes, 1),
       cost_usd: round(cost, 5),
       books_usd: round(books, 5),
       estimate_usd: round(estimate, 5),
       estimate_error_percent: round(100 * (errors[at] ?? Number.NaN), 1),
+      of_chat_error_percent: round(100 * ((estimate - (books - chat)) / chat - 1), 1),
     })),
   }),
 );
 process.exitCode = pass ? 0 : 1;
 
-async function measure(name: string): Promise<(typeof figures)[number]> {
+async function measure(name: string): Promise<Figures> {
   const spoken = JSON.parse(
     readFileSync(join(import.meta.dirname, "evidence", name, "transcript.json"), "utf8"),
   ) as Spoken;
   const seconds = Math.ceil(spoken.segments.at(-1)?.end ?? 0) + 1;
   let books = 0;
+  let chat = 0;
   const answer = (request: Received): Reply => {
     if (request.path.endsWith("/transcriptions")) {
       books += (seconds / 60) * USD_MINUTE;
@@ -71,6 +82,7 @@ async function measure(name: string): Promise<(typeof figures)[number]> {
     }
     const { body, usd } = read(request);
     books += usd;
+    chat += usd;
     return { body };
   };
   const server = await startProviderServer(answer);
@@ -83,7 +95,7 @@ async function measure(name: string): Promise<(typeof figures)[number]> {
   if (item?.status !== "complete")
     throw new Error(`${name}: ${JSON.stringify(ended).slice(0, 800)}`);
   const { cost_usd: cost, estimate_usd: estimate } = item;
-  return { name, minutes: seconds / 60, cost, books, estimate };
+  return { name, minutes: seconds / 60, cost, books, chat, estimate };
 }
 
 interface End {

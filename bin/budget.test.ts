@@ -23,10 +23,23 @@ function answer({ path, fields, json }: Received): Reply {
   return chatReply({ summary: { text: "A bridge.", evidence: [] } }, billed);
 }
 
-async function world(t: TestContext, budget: string) {
-  const { dir, server, clipscribe, tone } = await openTestWorld(t, answer);
+/** A hundred sentences in six seconds: more than anybody foresees. */
+function answerAtLength(request: Received): Reply {
+  if (!request.path.endsWith("/transcriptions")) return answer(request);
+  const segments = Array.from({ length: 100 }, (_, at) => ({
+    text: `Sentence ${at} of a speaker who has a great deal to say and only seconds to say it in.`,
+    start: at * 0.06,
+    end: at * 0.06 + 0.05,
+  }));
+  return { body: { language: "en", segments, usage: { prompt_audio_seconds: SECONDS } } };
+}
+
+async function world(t: TestContext, budget: string, reply = answer) {
+  const { dir, server, clipscribe, tone } = await openTestWorld(t, reply);
   const pipeline = makeOwnProject(dir, (text) =>
-    text.replace(/^budget: .*$/m, `budget: ${budget}`),
+    text
+      .replace(/^budget: .*$/m, `budget: ${budget}`)
+      .replace("{ model: auto }", "{ model: auto, chunk_chars: 1500 }"),
   );
   const media = [300, 500].map((frequency) => tone(`tone-${frequency}.m4a`, frequency));
   return { server, pipeline, media, clipscribe: (...args: string[]) => clipscribe(args) };
@@ -59,6 +72,21 @@ describe("a budget", () => {
     assert.deepEqual([again.code, again.stdout], [0, `nothing in ${job} is held for money\n`]);
     assert.equal((await clipscribe("run", talk)).code, 0);
     assert.equal(server.received.length, 2);
+  });
+
+  test("holds an item in which more was said than was foreseen, before a chat model reads it", async (t) => {
+    // Each question alone would fit; the ten of them do not.
+    const { server, media, clipscribe } = await world(t, "{ item_usd: 0.005 }", answerAtLength);
+    const held = await clipscribe("run", "--json", media[0] ?? "");
+
+    assert.equal(held.code, 6, held.stderr);
+    assert.deepEqual(
+      server.received.map(({ path }) => path),
+      ["/v1/audio/transcriptions"],
+    );
+    const { stdout } = await clipscribe("plan", media[0] ?? "");
+    assert.match(stdout, /transcript +reuse .*\n +intelligence +run +0\.2 min +\$0\.0[1-9]/);
+    assert.equal((await clipscribe("approve", held.end.job_id)).code, 0);
   });
 
   test("of a job holds the item that no longer fits; what is paid for stays paid", async (t) => {

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { keysOf } from "../core/keys.ts";
-import { MediaInfo } from "../core/media-info.ts";
 import { formatUsd } from "../core/money.ts";
 import type { StageRecord } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
@@ -68,11 +67,12 @@ export async function plan(
     const ticket = describeTicket(submission, { id: item, source, info, sidecars }, new Date());
     const found = await readItem(store, keys.item(job, item));
     const before: Record<string, StageRecord> = found?.state.stages ?? {};
-    const mediaSeconds = (await readDuration(before)) ?? (await measure(drop.path));
-    const stages = await planItem({ world, pipeline, ticket, cache, before, mediaSeconds }, signal);
+    const measureMedia = async (): Promise<number | null> => measure(drop.path);
+    const context = { world, pipeline, ticket, cache, shelf, before, measureMedia };
+    const stages = await planItem(context, signal);
     plans.push({ item_id: item, stages });
   }
-  if (options.json) io.stdout(`${JSON.stringify({ schema: 1, job_id: job, items: plans })}\n`);
+  if (options.json) io.stdout(`${JSON.stringify(toRecord(job, plans))}\n`);
   else print(plans, collected.refused, io);
   return EXIT.complete;
 
@@ -94,18 +94,16 @@ export async function plan(
     const seconds = Number.parseFloat(found?.stdout ?? "");
     return Number.isFinite(seconds) ? seconds : null;
   }
+}
 
-  /** How long the medium is, where an earlier run has looked. */
-  async function readDuration(before: Record<string, StageRecord>): Promise<number | null> {
-    for (const { cache: key } of Object.values(before)) {
-      const entry = key === null ? undefined : await cache.find(key, signal);
-      const media = entry?.artifacts["media"];
-      if (media !== undefined) {
-        return MediaInfo.parse(JSON.parse(await shelf.readText(media, signal))).duration;
-      }
-    }
-    return null;
-  }
+function toRecord(job: string, plans: readonly ItemPlan[]): object {
+  const items = plans.map(({ item_id, stages }) => ({
+    item_id,
+    cost_usd: stages.reduce((sum, { costUsd }) => sum + (costUsd ?? 0), 0),
+    stages: stages.map(({ costUsd, ...stage }) => ({ ...stage, cost_usd: costUsd })),
+  }));
+  const cost_usd = items.reduce((sum, item) => sum + item.cost_usd, 0);
+  return { schema: 1, job_id: job, cost_usd, items };
 }
 
 function print(

@@ -132,3 +132,20 @@ export function chatCost({ price }: ChatSpec, usage: TokenUsage): number {
   const factor = price.doublesFrom !== null && promptTokens >= price.doublesFrom ? 2 : 1;
   return (factor * usd) / 1e6;
 }
+
+/** English with ids, times and names, by a tokenizer of the kind that chat models have. */
+const CHARS_PER_TOKEN = 3.7;
+/**
+ * Findings in tokens, by those of the transcript; inferred. Each claim comes with its quote, so they
+ * are long: 6/5 where every sentence has a name and a figure, 2/5 in small talk.
+ */
+const ANSWER_SHARE = 0.8;
+
+/** What a question about a transcript would use, before it is asked. */
+export function foreseeUsage(questionChars: number, transcriptChars: number): TokenUsage {
+  return {
+    promptTokens: Math.ceil(questionChars / CHARS_PER_TOKEN),
+    cachedTokens: 0,
+    outputTokens: Math.ceil((transcriptChars / CHARS_PER_TOKEN) * ANSWER_SHARE),
+  };
+}

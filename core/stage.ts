@@ -307,6 +307,8 @@ export interface StageEstimate {
 
 export interface EstimateAbout<Params> {
   mediaSeconds: number;
+  /** How much was said; null as long as there is no transcript. */
+  spoken: { chars: number; segments: number } | null;
   params: Params;
   /** Whom the stage would ask; null where nobody is configured. */
   provider: ProviderChoice | null;

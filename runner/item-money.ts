@@ -1,10 +1,9 @@
 /**
  * The money of one claim: its item's, its job's and its day's budget. Before the first paid call
- * the whole item is estimated, so that what can't be finished is not begun; after that each call
- * is reserved before it is made.
+ * the whole item is estimated, so that what can't be finished is not begun, and once more when it
+ * is known how much was said; each call is reserved before it is made.
  */
 import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
-import { MediaInfo } from "../core/media-info.ts";
 import { createSpending, exceeds, overBudget, reserve, settleOnce } from "../core/money.ts";
 import type { Reservation } from "../core/money.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
@@ -13,11 +12,13 @@ import type { ArtifactShelf } from "./artifact-shelf.ts";
 import type { Budgets } from "./budgets.ts";
 import { estimateStage } from "./estimate-stage.ts";
 import type { FinishedStage } from "./item-run.ts";
+import { hasTranscript, measureLength } from "./measure-length.ts";
+import type { SourceLength } from "./measure-length.ts";
 import type { RunnerWorld } from "./world.ts";
 
 export interface ItemMoney {
   readonly spentUsd: number;
-  /** What the run would cost in all; null before its first paid call. */
+  /** What the run would cost in all, as foreseen before its first paid call; null before that. */
   readonly estimateUsd: number | null;
   /** What people want may change while the item is worked on. */
   obey(control: Metadata["control"]): void;
@@ -46,17 +47,21 @@ export function openItemMoney(options: ItemMoneyOptions): ItemMoney {
   const spending = createSpending(pipeline.budget.itemUsd, options.spentUsd);
   let limits = pipeline.budget;
   let estimateUsd: number | null = null;
+  /** The last one, by which the item is held. */
+  let foreseenUsd = 0;
   let foreseen: Promise<void> | undefined;
+  let wasSpoken = false;
 
   async function foresee(
     finished: ReadonlyMap<string, FinishedStage>,
     signal: AbortSignal,
   ): Promise<void> {
-    const mediaSeconds = await readMediaSeconds(options.shelf, finished, signal);
-    estimateUsd = Math.max(spending.spentUsd, estimateRun(options, finished, mediaSeconds));
+    const length = await measureLength(options.shelf, finished, signal);
+    foreseenUsd = Math.max(spending.spentUsd, estimateRun(options, finished, length));
+    estimateUsd ??= foreseenUsd;
     const { limitUsd } = spending;
-    if (exceeds(estimateUsd, limitUsd)) throw overBudget("item", limitUsd, estimateUsd);
-    await budgets.foresee(ticket.job_id, limits, estimateUsd - spending.spentUsd);
+    if (exceeds(foreseenUsd, limitUsd)) throw overBudget("item", limitUsd, foreseenUsd);
+    await budgets.foresee(ticket.job_id, limits, foreseenUsd - spending.spentUsd);
   }
 
   return {
@@ -75,6 +80,9 @@ export function openItemMoney(options: ItemMoneyOptions): ItemMoney {
     },
     async reserve(usd, finished, signal) {
       try {
+        const isSpoken = hasTranscript(finished);
+        if (isSpoken && !wasSpoken) foreseen = undefined;
+        wasSpoken = isSpoken;
         foreseen ??= usd > 0 ? foresee(finished, signal) : undefined;
         await foreseen;
         const ofItem = reserve(spending, usd);
@@ -92,7 +100,7 @@ export function openItemMoney(options: ItemMoneyOptions): ItemMoney {
       } catch (error) {
         if (!isKind(error, "budget")) throw error;
         const { spentUsd, reservedUsd } = spending;
-        estimateUsd = Math.max(estimateUsd ?? 0, spentUsd + reservedUsd + usd);
+        estimateUsd = Math.max(foreseenUsd, spentUsd + reservedUsd + usd);
         const { message } = asClipscribeError(error);
         throw new ClipscribeError("budget", message, {
           hint: `\`clipscribe approve ${ticket.job_id}\` goes on and pays; or raise \`budget:\` in pipeline.yaml, or give --budget, and run again. What is paid for is kept`,
@@ -106,27 +114,12 @@ export function openItemMoney(options: ItemMoneyOptions): ItemMoney {
 function estimateRun(
   { world, pipeline }: ItemMoneyOptions,
   finished: ReadonlyMap<string, FinishedStage>,
-  mediaSeconds: number | null,
+  length: SourceLength,
 ): number {
   let usd = 0;
   for (const stage of pipeline.stages) {
     const done = finished.get(stage.id);
-    usd += done?.record.cost ?? estimateStage(world.providers, stage, mediaSeconds)?.costUsd ?? 0;
+    usd += done?.record.cost ?? estimateStage(world.providers, stage, length)?.costUsd ?? 0;
   }
   return usd;
-}
-
-/** The length that a stage found out and named `media`; null where none has. */
-export async function readMediaSeconds(
-  shelf: ArtifactShelf,
-  finished: ReadonlyMap<string, Pick<FinishedStage, "entry">>,
-  signal: AbortSignal,
-): Promise<number | null> {
-  for (const { entry } of finished.values()) {
-    const media = entry?.artifacts["media"];
-    if (media === undefined) continue;
-    const found = MediaInfo.safeParse(JSON.parse(await shelf.readText(media, signal)));
-    if (found.success) return found.data.duration;
-  }
-  return null;
 }

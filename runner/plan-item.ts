@@ -6,10 +6,13 @@ import { explainRun } from "../core/plan.ts";
 import type { Ingredients } from "../core/plan.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { StageRecord } from "../core/records.ts";
+import type { ArtifactShelf } from "./artifact-shelf.ts";
 import { estimateStage } from "./estimate-stage.ts";
 import type { IdentifyContext } from "./identify-stage.ts";
 import { identifyStage, providersOf } from "./identify-stage.ts";
 import type { FinishedStage } from "./item-run.ts";
+import { measureLength } from "./measure-length.ts";
+import type { SourceLength } from "./measure-length.ts";
 import type { StageCache } from "./stage-cache.ts";
 
 export interface PlannedStage {
@@ -25,8 +28,9 @@ export interface PlannedStage {
 export interface PlanContext extends IdentifyContext {
   cache: StageCache;
   before: Readonly<Record<string, StageRecord>>;
-  /** Length of the medium where it is known. */
-  mediaSeconds: number | null;
+  shelf: ArtifactShelf;
+  /** Asks the medium itself for its length, where no stage has. */
+  measureMedia: () => Promise<number | null>;
 }
 
 export async function planItem(context: PlanContext, signal: AbortSignal): Promise<PlannedStage[]> {
@@ -35,22 +39,31 @@ export async function planItem(context: PlanContext, signal: AbortSignal): Promi
   const plan: PlannedStage[] = [];
   for (const stage of context.pipeline.stages) {
     const waitsFor = stage.after.find((id) => unknown.has(id));
-    if (waitsFor !== undefined) {
-      unknown.add(stage.id);
-      const why = `needs what ${waitsFor} makes`;
-      plan.push({ stage: stage.id, action: "depends", why, ...estimate(context, stage) });
-      continue;
-    }
-    plan.push(await planStage(context, stage, finished, unknown, signal));
+    const planned: PlannedStage =
+      waitsFor === undefined
+        ? await planStage(context, stage, finished, signal)
+        : { ...NOTHING, stage: stage.id, action: "depends", why: `needs what ${waitsFor} makes` };
+    if (planned.action !== "reuse") unknown.add(stage.id);
+    plan.push(planned);
   }
-  return plan;
+  if (unknown.size === 0) return plan;
+  const length = await measureAll(context, finished, signal);
+  return plan.map((planned, index) => {
+    const stage = context.pipeline.stages[index];
+    const isDone = planned.action === "reuse" || planned.action === "skip";
+    return stage === undefined || isDone
+      ? planned
+      : { ...planned, ...estimateIn(context, stage, length) };
+  });
 }
+
+/** What a stage takes that does nothing. */
+const NOTHING = { seconds: 0, costUsd: 0 };
 
 async function planStage(
   context: PlanContext,
   stage: CheckedStage,
   finished: Map<string, FinishedStage>,
-  unknown: Set<string>,
   signal: AbortSignal,
 ): Promise<PlannedStage> {
   const record = context.before[stage.id];
@@ -58,9 +71,8 @@ async function planStage(
   for (const provider of providersOf(context.world.providers, stage)) {
     const identified = await identifyStage(context, stage, finished, provider);
     if ("missing" in identified) {
-      unknown.add(stage.id);
       const why = `needs ${identified.missing}, which is missing`;
-      return { stage: stage.id, action: "skip", why, seconds: 0, costUsd: 0 };
+      return { stage: stage.id, action: "skip", why, ...NOTHING };
     }
     const { identity } = identified;
     ingredients ??= identity.ingredients;
@@ -70,15 +82,14 @@ async function planStage(
     const done = { id: stage.id, record: reused, entry, ingredients: identity.ingredients };
     finished.set(stage.id, done);
     const why = record === undefined ? "done for another item" : "reused";
-    return { stage: stage.id, action: "reuse", why, seconds: 0, costUsd: 0 };
+    return { stage: stage.id, action: "reuse", why, ...NOTHING };
   }
-  unknown.add(stage.id);
   const earlier =
     record?.cache === undefined || record.cache === null
       ? undefined
       : await context.cache.peek(record.cache, signal);
   const why = explainRun(earlier?.ingredients, ingredients ?? {});
-  return { stage: stage.id, action: "run", why, ...estimate(context, stage) };
+  return { stage: stage.id, action: "run", why, ...NOTHING };
 }
 
 function reusedRecord(cache: StageRecord["cache"]): StageRecord {
@@ -95,11 +106,21 @@ function reusedRecord(cache: StageRecord["cache"]): StageRecord {
   };
 }
 
-function estimate(
-  { world, mediaSeconds }: PlanContext,
+async function measureAll(
+  { shelf, measureMedia }: PlanContext,
+  finished: ReadonlyMap<string, FinishedStage>,
+  signal: AbortSignal,
+): Promise<SourceLength> {
+  const length = await measureLength(shelf, finished, signal);
+  return { ...length, mediaSeconds: length.mediaSeconds ?? (await measureMedia()) };
+}
+
+function estimateIn(
+  { world }: PlanContext,
   stage: CheckedStage,
+  length: SourceLength,
 ): { seconds: number | null; costUsd: number | null } {
-  const known = estimateStage(world.providers, stage, mediaSeconds);
+  const known = estimateStage(world.providers, stage, length);
   return (
     known ?? { seconds: null, costUsd: stage.contract.needs?.provider === undefined ? 0 : null }
   );

@@ -34,6 +34,8 @@ export default defineStage({
   }),
   needs: { tools: ["ffmpeg"], sourceSound: true },
 
+  estimate: ({ mediaSeconds }) => ({ seconds: 1 + mediaSeconds / 1_800, costUsd: 0 }),
+
   async run({ input, params, ctx }) {
     const found: CaptionTrack[] = [];
     for (const sidecar of input.sidecars.slice(0, MAX_TRACKS)) {

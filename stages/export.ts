@@ -51,6 +51,8 @@ export default defineStage({
   },
   params: z.strictObject({}),
 
+  estimate: () => ({ seconds: 1, costUsd: 0 }),
+
   async run({ input, ctx }) {
     const { transcript, intelligence } = input;
     const writeText = (name: string, content: string) => ctx.write(name, content);

@@ -6,17 +6,18 @@ import { z } from "zod";
 
 import { ClipscribeError } from "../core/errors.ts";
 import { Intelligence } from "../core/intelligence.ts";
-import { chatCost, findModel } from "../core/models.ts";
+import { chatCost, findModel, foreseeUsage } from "../core/models.ts";
 import { defineStage, json } from "../core/stage.ts";
 import { Transcript } from "../core/transcript.ts";
 import { INSTRUCTIONS } from "./findings/ask-model.ts";
 import { findByModel } from "./findings/find-by-model.ts";
 import { OFFLINE_MODEL, findOffline } from "./offline-rules/find-offline.ts";
 
-/** An hour of speech: 9,000 words, 62,000 characters with ids and times; findings are 2/5 of that. */
-const CHARS_PER_SECOND = 17;
-const CHARS_PER_TOKEN = 4;
-const ANSWER_SHARE = 0.4;
+/** Before it is known what was said: 150 words a minute, in segments of 100 characters. */
+const SPOKEN_CHARS_PER_SECOND = 14;
+const CHARS_PER_SEGMENT = 100;
+/** `[s0012 00:12:31 SPEAKER] ` and the line's end. */
+const LINE_HEAD_CHARS = 32;
 
 export default defineStage({
   input: { transcript: json(Transcript) },
@@ -38,15 +39,14 @@ export default defineStage({
     at_once: z.int().min(1).max(16).default(4),
   }),
   needs: { provider: "chat", providerParam: "model", fallbackParam: "fallback", pool: "llm" },
-  estimate({ mediaSeconds, params, provider }) {
+  estimate({ mediaSeconds, spoken, params, provider }) {
     const asks = params.model !== OFFLINE_MODEL && provider !== null;
     const spec = asks ? findModel("chat", provider.provider, provider.model) : undefined;
     if (spec === undefined) return { seconds: 1 + mediaSeconds / 3600, costUsd: 0 };
-    const chars = mediaSeconds * CHARS_PER_SECOND;
+    const said = spoken ?? guessSpoken(mediaSeconds);
+    const chars = said.chars + said.segments * LINE_HEAD_CHARS;
     const calls = Math.ceil(chars / params.chunk_chars);
-    const promptTokens = (chars + calls * INSTRUCTIONS.length) / CHARS_PER_TOKEN;
-    const outputTokens = (chars / CHARS_PER_TOKEN) * ANSWER_SHARE;
-    const usage = { promptTokens, cachedTokens: 0, outputTokens };
+    const usage = foreseeUsage(chars + calls * INSTRUCTIONS.length, chars);
     return { seconds: 10 + mediaSeconds / 60, costUsd: chatCost(spec, usage) };
   },
 
@@ -66,3 +66,8 @@ export default defineStage({
     return { intelligence: await findByModel(transcript, ctx.provider, options, ctx) };
   },
 });
+
+function guessSpoken(mediaSeconds: number): { chars: number; segments: number } {
+  const chars = mediaSeconds * SPOKEN_CHARS_PER_SECOND;
+  return { chars, segments: chars / CHARS_PER_SEGMENT };
+}

@@ -18,6 +18,8 @@ export default defineStage({
   },
   params: z.strictObject({}),
 
+  estimate: () => ({ seconds: 1, costUsd: 0 }),
+
   async run({ input: { intelligence }, ctx }) {
     const graph = buildGraph(intelligence);
     const times = timesOfGraph(graph, intelligence);

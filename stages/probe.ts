@@ -28,6 +28,8 @@ export default defineStage({
   params: z.strictObject({}),
   needs: { tools: ["ffprobe"], sourceSound: true },
 
+  estimate: () => ({ seconds: 1, costUsd: 0 }),
+
   async run({ input, ctx }) {
     const { source } = input;
     if (source.sizeBytes === 0) {

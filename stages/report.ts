@@ -43,6 +43,8 @@ export default defineStage({
   }),
   textParams: ["template", "html_template"],
 
+  estimate: () => ({ seconds: 1, costUsd: 0 }),
+
   async run({ input, params, ctx }) {
     const view = buildView(input, params.player);
     const markdown = await renderTemplate(params.template, view, "markdown");

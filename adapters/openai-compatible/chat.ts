@@ -6,7 +6,7 @@ import { z } from "zod";
 
 import { sha256Of } from "../../core/digest.ts";
 import { ClipscribeError } from "../../core/errors.ts";
-import { chatCost } from "../../core/models.ts";
+import { chatCost, foreseeUsage } from "../../core/models.ts";
 import type { ChatSpec } from "../../core/models.ts";
 import type { ChatAnswer, ChatModel } from "../../ports/providers.ts";
 import type { HostChatCall } from "../../ports/stage-pool.ts";
@@ -22,8 +22,6 @@ export interface CompatibleChatOptions {
 
 /** English text; other scripts have fewer characters a token, so an estimate errs low there. */
 const CHARS_PER_TOKEN = 4;
-/** Findings quote a good part of what they are found in. */
-const ANSWER_SHARE = 0.4;
 
 const tokens = z.int().min(0).nullish();
 const Answer = z.object({
@@ -56,10 +54,10 @@ export function openCompatibleChat({
     provider,
     model,
     estimateUsd(call) {
-      const promptTokens = estimateTokens(call);
-      const expected = Math.ceil((call.prompt.length / CHARS_PER_TOKEN) * ANSWER_SHARE);
-      const outputTokens = Math.min(expected, call.maxAnswerTokens ?? expected);
-      return chatCost(spec, { promptTokens, cachedTokens: 0, outputTokens });
+      const { length } = call.prompt;
+      const foreseen = foreseeUsage((call.instructions?.length ?? 0) + length, length);
+      const outputTokens = Math.min(foreseen.outputTokens, call.maxAnswerTokens ?? Infinity);
+      return chatCost(spec, { ...foreseen, outputTokens });
     },
     async chat(call, signal) {
       const body = JSON.stringify(requestOf(call, model, provider));
