@@ -123,8 +123,12 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
           verify: options.verifySource ?? (() => Promise.resolve()),
         }),
     },
+    drops: { read: () => Promise.reject(new Error("no drops")) },
     pool: inlinePool,
-    pipelines: { find: (digest) => (digest === PIPELINE.digest ? PIPELINE : undefined) },
+    pipelines: {
+      current: () => PIPELINE,
+      find: (digest) => (digest === PIPELINE.digest ? PIPELINE : undefined),
+    },
     providers: options.providers ?? { transcribers: [], chats: [], paid: new Map() },
     timestamps: null,
     processes: null,

@@ -112,6 +112,7 @@ const poison: Scenario = async (defences) => {
     const liveness = {
       lost: signal,
       isAlive: () => Promise.resolve(false),
+      storeNow: () => new Date(),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
     const verdict = await claimTicket(

@@ -4,6 +4,7 @@ import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 
 import { firstOf, openBucketSources } from "../adapters/bucket-sources/bucket-sources.ts";
+import { dropsFrom, openDropSources } from "../adapters/bucket-sources/drop-sources.ts";
 import type { DiskStore } from "../adapters/disk/disk-store.ts";
 import { openMediaTools } from "../adapters/ffmpeg/media-tools.ts";
 import { openLedger } from "../adapters/ledger/ledger.ts";
@@ -77,7 +78,9 @@ export async function openMachine(
   const tsaUrl = settings.all.get("CLIPSCRIBE_TSA_URL")?.value ?? null;
   const timestamps = tsaUrl === null ? null : lazyTimestamps(tsaUrl);
   const { user } = settings;
-  const uploaded = openBucketSources({ store, user, dir: join(settings.home, "sources") });
+  const dir = join(settings.home, "sources");
+  const uploaded = openBucketSources({ store, user, dir });
+  const drops = openDropSources({ store, dir });
   return {
     store,
     isShared,
@@ -94,9 +97,13 @@ export async function openMachine(
       log,
       random: Math.random,
       tools,
-      sources: isShared ? firstOf(ledger, uploaded) : ledger,
+      sources: dropsFrom(drops, isShared ? firstOf(ledger, uploaded) : ledger),
+      drops,
       pool,
-      pipelines: { find: (digest) => (digest === pipeline.digest ? pipeline : undefined) },
+      pipelines: {
+        current: () => pipeline,
+        find: (digest) => (digest === pipeline.digest ? pipeline : undefined),
+      },
       providers,
       timestamps,
       processes: isShared ? null : processes,

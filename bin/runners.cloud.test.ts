@@ -1,91 +1,16 @@
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import type { TestContext } from "node:test";
 
 import { parseObjectKey } from "../core/keys.ts";
-import { openCloudWorld } from "../samples/cloud-world.ts";
-import type { CloudWorld } from "../samples/cloud-world.ts";
-import { loadPipeline } from "./load-pipeline.ts";
-
-/** One stage that reads the medium, takes its time, and fails for a medium that says so. */
-const STAGE = `
-import { z } from "zod";
-import { ClipscribeError } from "../core/errors.ts";
-import { defineStage, file } from "../core/stage.ts";
-export default defineStage({
-  input: { source: file({ mediaType: "*/*" }) },
-  output: { out: file({ mediaType: "text/plain", fileName: "out.txt" }) },
-  params: z.strictObject({ ms: z.number() }),
-  async run({ input, params, ctx }) {
-    const text = await ctx.readText(input.source);
-    if (text.startsWith("bad")) throw new ClipscribeError("contract", "this medium is bad");
-    await new Promise((resolve) => setTimeout(resolve, params.ms));
-    return { out: await ctx.write("out.txt", "heard: " + text) };
-  },
-});
-`;
-
-async function world(t: TestContext, ms = 300) {
-  const dir = mkdtempSync(join(tmpdir(), "clipscribe-cloud-test-"));
-  mkdirSync(join(dir, "stages"));
-  cpSync(join(import.meta.dirname, "..", "core"), join(dir, "core"), { recursive: true });
-  writeFileSync(join(dir, "stages", "only.ts"), STAGE);
-  const pipeline = join(dir, "pipeline.yaml");
-  writeFileSync(
-    pipeline,
-    `pipeline: test\naccept: [mp4]\nstages:\n  - id: only\n    uses: stages/only.ts\n    with: { ms: ${ms} }\npublish: [out.txt]\n`,
-  );
-  const cloud = await openCloudWorld(pipeline);
-  t.after(async () => {
-    await cloud[Symbol.asyncDispose]();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  const { digest } = (await loadPipeline(pipeline, join(dir, "home"))).pipeline;
-  const media = (names: readonly string[]): string[] =>
-    names.map((name) => {
-      const path = join(dir, `${name}.mp4`);
-      writeFileSync(path, `${name} speaks`);
-      return path;
-    });
-  return { dir, cloud, pipeline, digest, media };
-}
-
-async function until<Value>(
-  look: () => Promise<Value | undefined>,
-  what: string,
-  seconds = 40,
-): Promise<Value> {
-  const deadline = Date.now() + seconds * 1000;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (Date.now() > deadline) throw new Error(`${what} did not happen in ${seconds} s`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-const allEnded = (cloud: CloudWorld, job: string, items: readonly string[]) => async () => {
-  const states = await Promise.all(items.map(async (item) => cloud.readItem(job, item)));
-  const over = states.every(
-    (state) => state !== undefined && !["queued", "processing"].includes(state.status),
-  );
-  return over ? states : undefined;
-};
-
-const ended = async (child: ChildProcess): Promise<number | null> =>
-  child.exitCode !== null || child.signalCode !== null
-    ? child.exitCode
-    : new Promise((resolve) => child.once("close", resolve));
-
-async function audit(cloud: CloudWorld) {
-  const { code, stdout, stderr } = await cloud.clipscribe("audit", "--json");
-  const report = JSON.parse(stdout || "{}") as { counts: object; problems: string[] };
-  return { code, ...report, stderr };
-}
+import {
+  allEnded,
+  audit,
+  ended,
+  listenTo,
+  openSmallCloud as world,
+  until,
+} from "../samples/small-cloud.ts";
 
 describe("runners on a bucket with events", () => {
   test("two of them share a job; a failed item is in dead/, and replay makes a new run", async (t) => {
@@ -124,7 +49,7 @@ describe("runners on a bucket with events", () => {
   });
 
   test("SIGTERM lets what is under way end; a second one hands it back at once", async (t) => {
-    const { cloud, digest, media } = await world(t, 2_500);
+    const { cloud, digest, media } = await world(t, { ms: 2_500 });
     const patient = cloud.startRunner("patient");
     const job = "20261124-2200-drain-7f3a";
     await cloud.submit(job, "urgent", digest, media(["a"]));
@@ -152,7 +77,7 @@ describe("runners on a bucket with events", () => {
   });
 
   test("a runner that is killed, and one that sleeps past its lease, lose their item to another", async (t) => {
-    const { cloud, digest, media } = await world(t, 3_000);
+    const { cloud, digest, media } = await world(t, { ms: 3_000 });
     for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
       const first = cloud.startRunner(`first-${signal}`);
       const job = `20261124-2200-${signal.toLowerCase()}-7f3a`;
@@ -194,12 +119,10 @@ describe("runners on a bucket with events", () => {
     const { cloud } = await world(t);
     await cloud.setFaults({ s3: { ignore_conditions: true } });
     const child = cloud.startRunner("careful");
-    let said = "";
-    child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    const said = listenTo(child);
 
     assert.equal(await ended(child), 2);
-    assert.match(said, /does not heed conditions/);
+    assert.match(said(), /does not heed conditions/);
   });
 
   test("wrong keys, a bucket that is not there and an unset variable each say what to do", async (t) => {
@@ -210,11 +133,9 @@ describe("runners on a bucket with events", () => {
       [{ R2_ENDPOINT: "" }, 2, /R2_ENDPOINT is not set/],
     ] as const) {
       const child = cloud.startRunner("wrong", { env });
-      let said = "";
-      child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-      child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-      assert.equal(await ended(child), code, said);
-      assert.match(said, pattern);
+      const said = listenTo(child);
+      assert.equal(await ended(child), code, said());
+      assert.match(said(), pattern);
     }
   });
 });

@@ -22,6 +22,8 @@ const publishedSegment = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
 export interface UserKeys {
   inbox(lane: Lane): ObjectKey;
   ticket(lane: Lane, job: JobId, item: ItemId, run: number): ObjectKey;
+  /** Of bare drops. */
+  drops(): ObjectKey;
   source(sha256: Sha256, extension: string): ObjectKey;
   jobs(): ObjectKey;
   job(job: JobId): ObjectKey;
@@ -49,6 +51,7 @@ export function keysOf(userId: UserId): UserKeys {
     inbox: (lane) => key("inbox", lane, user, ""),
     ticket: (lane, job, item, run) =>
       key("inbox", lane, user, job, `${item}.${RunNumber.parse(run)}.json`),
+    drops: () => key("drops", user, ""),
     source: (sha256, extension) => key("sources", user, `${sha256}.${extensionOf(extension)}`),
     jobs: () => key("jobs", user, ""),
     job: (job) => key("jobs", user, job, ""),
@@ -101,6 +104,18 @@ export function parseTicketKey(text: string): TicketAddress | undefined {
   const [l, u, j, i, r] = parts;
   if (!l.success || !u.success || !j.success || !i.success || !r.success) return undefined;
   return { lane: l.data, user: u.data, job: j.data, item: i.data, run: r.data };
+}
+
+/** Reads `drops/{user}/{any name}`; anything else, and a key that can't be used, gives `undefined`. */
+export function parseDropKey(text: string): { user: UserId; key: ObjectKey } | undefined {
+  const [drops, user, ...name] = text.split("/");
+  const owner = UserId.safeParse(user);
+  if (drops !== "drops" || !owner.success || name.join("") === "") return undefined;
+  try {
+    return { user: owner.data, key: parseObjectKey(text) };
+  } catch {
+    return undefined;
+  }
 }
 
 /**

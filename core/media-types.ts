@@ -15,6 +15,8 @@ const TYPES: Record<string, string> = {
   aac: "audio/aac",
 };
 
+export const MEDIA_EXTENSIONS: readonly string[] = Object.keys(TYPES);
+
 export function mediaTypeOf(extension: string): string {
   return TYPES[extension.toLowerCase()] ?? "application/octet-stream";
 }

@@ -39,6 +39,8 @@ export const Source = z.object({
   sha256: Sha256,
   size: z.int().min(0),
   media_type: text,
+  /** Where a bare drop lies, and which version of it was meant; absent for all else. */
+  drop: z.object({ key: text, etag: text }).optional(),
 });
 export type Source = z.infer<typeof Source>;
 

@@ -149,6 +149,19 @@ export function describeObjectStore(
       assert.equal(textOf((await store.get(KEY, { ifNoneMatch: etag }))?.body ?? bytes("")), "two");
     });
 
+    test("a stream that is pinned to an etag gives that version or none", async (t) => {
+      const store = await open(t);
+      const first = await store.put(KEY, bytes("one"));
+
+      const read: Uint8Array[] = [];
+      for await (const chunk of (await store.getStream(KEY, { ifMatch: first })).body)
+        read.push(chunk);
+      assert.equal(textOf(Buffer.concat(read)), "one");
+      await store.put(KEY, bytes("two"));
+
+      await assert.rejects(store.getStream(KEY, { ifMatch: first }), hasKind("conflict"));
+    });
+
     test("a range is inclusive, is cut at the end, and may not start past it", async (t) => {
       const store = await open(t);
       await store.put(KEY, bytes("0123456789"));

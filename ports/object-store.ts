@@ -38,6 +38,17 @@ export interface GetOptions extends RequestOptions {
   range?: { start: number; end?: number } | undefined;
 }
 
+export interface StreamOptions extends Omit<GetOptions, "ifNoneMatch"> {
+  /** Only this version of the object. */
+  ifMatch?: Etag | undefined;
+}
+
+export interface ListOptions extends RequestOptions {
+  startAfter?: string;
+  /** Hears of keys that no `ObjectKey` can be (another tool wrote them); they are left out. */
+  onUnusable?: (key: string) => void;
+}
+
 /**
  * `synced` (default): the object and its name survive a power cut once the call returned.
  * `recomputable`: they may not; for what is verified on read and can be made again for nothing. A key
@@ -77,8 +88,12 @@ export interface ObjectStore {
   get(key: ObjectKey, options: GetOptions & { ifNoneMatch?: undefined }): Promise<StoredObject>;
   get(key: ObjectKey, options: GetOptions): Promise<StoredObject | undefined>;
 
-  /** Opens an object for reading in bounded memory. @throws `missing`. */
-  getStream(key: ObjectKey, options?: Omit<GetOptions, "ifNoneMatch">): Promise<StoredStream>;
+  /**
+   * Opens an object for reading in bounded memory.
+   *
+   * @throws `missing`; `conflict` if `ifMatch` was given and the object is another by now.
+   */
+  getStream(key: ObjectKey, options?: StreamOptions): Promise<StoredStream>;
 
   /**
    * Writes an object; readers see the old bytes or the new ones, never a mix.
@@ -120,10 +135,7 @@ export interface ObjectStore {
    * Yields every object whose key begins with `prefix` (any string) in ascending UTF-8 byte
    * order, fetching pages as asked. Not a snapshot: what is written meanwhile may or may not appear.
    */
-  list(
-    prefix: string,
-    options?: RequestOptions & { startAfter?: string },
-  ): AsyncIterable<ObjectInfo>;
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
 
   /** Copies within the store, all or nothing. @throws `missing`; `conflict` as `put`. */
   copy(from: ObjectKey, to: ObjectKey, options?: PutOptions): Promise<Etag>;

@@ -63,7 +63,7 @@ async function decide(
   const { world, keys } = context;
   const { state } = current;
   const facts = {
-    now: world.clock.now(),
+    now: context.liveness.storeNow(),
     ownerIsAlive: await hasLivingOwner(context, address, state),
   };
   const decision = planClaim(state, ticket, facts);

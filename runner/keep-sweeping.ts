@@ -1,9 +1,11 @@
-/** Looks at all tickets again and again, and at once where a runner has died. */
+/** Looks at all tickets and bare drops again and again, and at once where a runner has died. */
 import { asClipscribeError } from "../core/errors.ts";
 import type { TicketAddress, UserKeys } from "../core/keys.ts";
+import type { Adoptions } from "./adopt-drops.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { ticketOfItem } from "./item-record.ts";
 import type { Liveness } from "./liveness.ts";
+import { sweepDrops } from "./sweep-drops.ts";
 import { sweepOnce } from "./sweep.ts";
 import type { RunnerWorld } from "./world.ts";
 
@@ -11,6 +13,8 @@ export interface SweepingOptions {
   world: RunnerWorld;
   keys: UserKeys;
   dispatch: Dispatch;
+  /** Null: drops are another runner's. */
+  adoptions: Adoptions | null;
   /** Null: all of `inbox/`, by the cursor that all runners share. */
   prefix: string | null;
   accepts: (address: TicketAddress) => boolean;
@@ -25,7 +29,7 @@ export interface Sweeping {
 }
 
 export function openSweeping(options: SweepingOptions): Sweeping {
-  const { world, keys, dispatch, accepts, stopping } = options;
+  const { world, keys, dispatch, adoptions, accepts, stopping: signal } = options;
 
   const look = (key: string, address: TicketAddress): boolean => {
     if (address.user !== world.user || !accepts(address)) return true;
@@ -39,21 +43,32 @@ export function openSweeping(options: SweepingOptions): Sweeping {
     minAgeMs?: number,
   ): Promise<void> {
     const age = minAgeMs === undefined ? {} : { minAgeMs };
-    try {
-      await sweepOnce({ world, liveness, prefix, look, signal: stopping, ...age });
-    } catch (error) {
-      if (!stopping.aborted) {
-        world.log.warn("a sweep failed", { error: asClipscribeError(error).message });
-      }
-    }
+    await unlessStopped("a sweep failed", async () =>
+      sweepOnce({ world, liveness, prefix, look, signal, ...age }),
+    );
     dispatch.pump();
+  }
+
+  async function unlessStopped(what: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (signal.aborted) return;
+      world.log.warn(what, { error: asClipscribeError(error).message });
+    }
   }
 
   return {
     async keepSweeping(liveness) {
-      while (!stopping.aborted) {
-        await world.clock.sleep(world.clocks.sweepMs, stopping).catch(() => undefined);
-        if (!stopping.aborted) await sweep(liveness, options.prefix);
+      let dropsFrom: string | undefined;
+      while (!signal.aborted) {
+        await world.clock.sleep(world.clocks.sweepMs, signal).catch(() => undefined);
+        if (signal.aborted) return;
+        await sweep(liveness, options.prefix);
+        if (adoptions === null) continue;
+        await unlessStopped("the dropped files could not be listed", async () => {
+          dropsFrom = await sweepDrops({ world, keys, liveness, adoptions, signal }, dropsFrom);
+        });
       }
     },
     async takeOver(liveness, items) {

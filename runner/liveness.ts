@@ -23,6 +23,11 @@ export interface Liveness extends AsyncDisposable {
   /** Aborts when this runner must stop: its record could not be written, or says dead. */
   readonly lost: AbortSignal;
   isAlive(runner: RunnerId): Promise<boolean>;
+  /**
+   * The store's time, by its stamp of this runner's own record and the monotonic time since: what the
+   * store stamped, and what other runners wrote by it, is compared with nothing else.
+   */
+  storeNow(): Date;
 }
 
 interface Seen {
@@ -42,7 +47,6 @@ export async function openLiveness(
   const closing = new AbortController();
   const seen = new Map<RunnerId, Seen>();
   let beat = 0;
-  let lastBeatMs = clock.monotonicMs();
 
   const body = (): Uint8Array => {
     const record: RunnerRecord = {
@@ -58,19 +62,19 @@ export async function openLiveness(
     return Buffer.from(JSON.stringify(record));
   };
   const startedAt = clock.now().toISOString();
-  let etag: Etag | null = await store.put(key, body(), {
-    ifMatch: null,
-    durability: "recomputable",
-  });
+  let etag: Etag = await store.put(key, body(), { ifMatch: null, durability: "recomputable" });
+  let writtenMs = clock.monotonicMs();
+  /** Until the first listing tells, the own clock has to do. */
+  let storeAheadMs = clock.now().getTime() - writtenMs;
 
   async function keepBeating(): Promise<void> {
     while (!closing.signal.aborted) {
       await clock.sleep(clocks.leaseMs / BEATS_A_LEASE, closing.signal);
       try {
         etag = await store.put(key, body(), { ifMatch: etag, durability: "recomputable" });
-        lastBeatMs = clock.monotonicMs();
+        writtenMs = clock.monotonicMs();
       } catch (error) {
-        const silentMs = clock.monotonicMs() - lastBeatMs;
+        const silentMs = clock.monotonicMs() - writtenMs;
         if (isKind(error, "conflict") || silentMs > (clocks.leaseMs * 2) / 3) {
           lost.abort(
             new ClipscribeError("conflict", "this runner was taken for dead", { cause: error }),
@@ -89,7 +93,8 @@ export async function openLiveness(
   async function keepWatching(): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        for await (const { key: other, etag: now } of store.list(systemKeys.runners)) {
+        for await (const { key: other, etag: now, modifiedAt } of store.list(systemKeys.runners)) {
+          if (other === key && now === etag) storeAheadMs = modifiedAt.getTime() - writtenMs;
           const id = RunnerId.safeParse(
             other.slice(systemKeys.runners.length, -".json".length),
           ).data;
@@ -126,6 +131,7 @@ export async function openLiveness(
 
   return {
     lost: lost.signal,
+    storeNow: () => new Date(storeAheadMs + clock.monotonicMs()),
     async isAlive(other) {
       if (other === runner) return true;
       return readAlive(world, other, seen);

@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 
-import { parseTicketKey } from "../core/keys.ts";
-import type { TicketAddress } from "../core/keys.ts";
+import type { UserId } from "../core/ids.ts";
+import { parseDropKey, parseTicketKey } from "../core/keys.ts";
+import type { ObjectKey, TicketAddress } from "../core/keys.ts";
 
 const R2Event = z.object({ action: z.string(), object: z.object({ key: z.string() }) });
 const S3Event = z.object({
@@ -18,17 +19,21 @@ const TestEvent = z.object({ Event: z.literal("s3:TestEvent") });
 
 export type EventMeaning =
   | { kind: "ticket"; key: string; address: TicketAddress }
+  /** Something lies under `drops/`: which version, and whether it still does, only HEAD tells. */
+  | { kind: "drop"; key: ObjectKey; user: UserId }
   /** An event of something else, or of a deletion: nothing to do. */
   | { kind: "other" }
   | { kind: "unreadable" };
 
-/** The first ticket that a message tells of: S3 sends one record a message, though it could more. */
+/** The first ticket or drop that a message tells of: S3 sends one record a message, though it could more. */
 export function parseObjectEvent(body: string): EventMeaning {
   const keys = createdKeys(body);
   if (keys === undefined) return { kind: "unreadable" };
   for (const key of keys) {
     const address = parseTicketKey(key);
     if (address !== undefined) return { kind: "ticket", key, address };
+    const drop = parseDropKey(key);
+    if (drop !== undefined) return { kind: "drop", ...drop };
   }
   return { kind: "other" };
 }

@@ -3,6 +3,7 @@ import { asClipscribeError } from "../core/errors.ts";
 import type { Lane } from "../core/ids.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import type { EventQueue, LeasedEvent } from "../ports/event-queue.ts";
+import type { Adoptions } from "./adopt-drops.ts";
 import { putPoison } from "./claim.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Messages } from "./messages.ts";
@@ -22,6 +23,8 @@ export interface PullOptions {
   dispatch: Dispatch;
   messages: Messages;
   accepts: (address: TicketAddress) => boolean;
+  /** Null: drops are another runner's. */
+  adoptions: Adoptions | null;
   stopping: AbortSignal;
 }
 
@@ -66,15 +69,21 @@ async function pullOnce(
 }
 
 async function hear(
-  { world, dispatch, messages, accepts }: PullOptions,
+  { world, dispatch, messages, accepts, adoptions }: PullOptions,
   lane: Lane,
   event: LeasedEvent,
 ): Promise<void> {
   const meaning = parseObjectEvent(event.body);
+  const giveBack = async (): Promise<void> =>
+    messages.giveBack(lane, event.leaseId, FOREIGN_DELAY_MS * 2 ** Math.min(event.attempts, 10));
   if (meaning.kind === "ticket" && meaning.address.user === world.user) {
-    if (accepts(meaning.address)) return dispatch.add(meaning.key, meaning.address, event.leaseId);
-    const delayMs = FOREIGN_DELAY_MS * 2 ** Math.min(event.attempts, 10);
-    return messages.giveBack(lane, event.leaseId, delayMs);
+    if (!accepts(meaning.address)) return giveBack();
+    return dispatch.add(meaning.key, meaning.address, event.leaseId);
+  }
+  if (meaning.kind === "drop" && meaning.user === world.user) {
+    if (adoptions === null) return giveBack();
+    adoptions.add(meaning.key, { lane, leaseId: event.leaseId });
+    return;
   }
   if (meaning.kind === "unreadable") {
     await putPoison(world, Buffer.from(event.body), `message in ${lane}`);

@@ -5,7 +5,7 @@
  * ```
  *  pull-lane ─────┐
  *  keep-sweeping ─┼─► dispatch ─► handle-ticket: claimTicket ─► workItem ─► runTail
- *  hint ──────────┘   (slot taken ──────────────────────────► released)
+ *  hint, drops ───┘   (slot taken ──────────────────────────► released)
  * ```
  */
 import { setMaxListeners } from "node:events";
@@ -13,6 +13,7 @@ import { setMaxListeners } from "node:events";
 import { keysOf, parseTicketKey } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
+import { openAdoptions } from "./adopt-drops.ts";
 import { openArtifactShelf } from "./artifact-shelf.ts";
 import { openBudgets } from "./budgets.ts";
 import { openDispatch } from "./dispatch.ts";
@@ -35,7 +36,7 @@ import type { RunnerWorld } from "./world.ts";
 
 /** What a runner looks after: everything, or some tickets under one prefix. */
 export interface RunnerScope {
-  /** Swept again and again; null: all of `inbox/`, by the cursor that all runners share. */
+  /** Swept again and again; null: all of `inbox/`, by the cursor that all runners share, and drops. */
   sweepPrefix: string | null;
   accepts(address: TicketAddress): boolean;
 }
@@ -87,10 +88,15 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     stopping,
   });
   const dispatch = openDispatch({ world, messages, handle, stopping });
+  const looksAfterAll = scope.sweepPrefix === null;
+  const adoptions = looksAfterAll
+    ? openAdoptions({ world, keys, jobs, dispatch, messages, stopping })
+    : null;
   const sweeping = openSweeping({
     world,
     keys,
     dispatch,
+    adoptions,
     prefix: scope.sweepPrefix,
     accepts,
     stopping,
@@ -103,7 +109,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   const onLost = (): void => end(() => new ClaimLost(liveness.lost.reason));
   liveness.lost.addEventListener("abort", onLost, { once: true });
 
-  const pulling = { world, dispatch, messages, accepts, stopping };
+  const pulling = { world, dispatch, messages, accepts, adoptions, stopping };
   const loops = [
     pullLane(pulling, "urgent"),
     pullLane(pulling, "batch"),
@@ -112,6 +118,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   ];
 
   async function retire(withinMs: number): Promise<void> {
+    adoptions?.retire();
     dispatch.retire();
     const left = new AbortController();
     const late = clock.sleep(withinMs, left.signal).catch(() => undefined);
@@ -122,6 +129,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   async function drain(): Promise<void> {
     end(() => new Drained());
     await Promise.all(loops);
+    await adoptions?.settle();
     await dispatch.settle();
   }
 

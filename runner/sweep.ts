@@ -9,6 +9,7 @@ import { isKind } from "../core/errors.ts";
 import { RunnerId } from "../core/ids.ts";
 import { parseTicketKey, systemKeys } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
+import { safeLine } from "../core/safe-text.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag } from "../ports/object-store.ts";
 import type { Liveness } from "./liveness.ts";
@@ -56,20 +57,23 @@ export async function sweepOnce(options: SweepOptions): Promise<void> {
 
 /** Returns where to go on, or null at the end of the listing. */
 async function walk(
-  { world, look, signal, minAgeMs = 2 * world.clocks.leaseMs }: SweepOptions,
+  { world, liveness, look, signal, minAgeMs = 2 * world.clocks.leaseMs }: SweepOptions,
   prefix: string,
   startAfter: string | undefined,
 ): Promise<string | null> {
-  const oldest = world.clock.now().getTime() - minAgeMs;
+  const youngest = liveness.storeNow().getTime() - minAgeMs;
   let keys = 0;
   let looks = 0;
-  const options = { signal, ...(startAfter !== undefined && { startAfter }) };
+  const onUnusable = (key: string): void =>
+    world.log.warn("a key that can't be used is left alone", { key: safeLine(key, 200) });
+  const options = { signal, onUnusable, ...(startAfter !== undefined && { startAfter }) };
   let last = startAfter ?? null;
   for await (const { key, modifiedAt } of world.store.list(prefix, options)) {
     if (keys++ >= MAX_KEYS_A_PASS || looks >= MAX_LOOKS_A_PASS) return last;
     const address = parseTicketKey(key);
     // Younger ones have their event under way, or a runner that just took them.
-    if (address === undefined || modifiedAt.getTime() > oldest) continue;
+    const isYoung = minAgeMs > 0 && modifiedAt.getTime() > youngest;
+    if (address === undefined || isYoung) continue;
     looks++;
     if (!look(key, address)) return last;
     last = key;

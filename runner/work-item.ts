@@ -192,7 +192,8 @@ async function endEarly(
     }
     if (error.kind === "transient") {
       const delayMs = error instanceof RetryLater ? error.retryInMs : retryMs(world, attempts);
-      const notBefore = new Date(world.clock.now().getTime() + delayMs);
+      // By the store's clock, which all runners share.
+      const notBefore = new Date(shop.liveness.storeNow().getTime() + delayMs);
       const retry = { kind: "retry" as const, notBefore, error: toErrorRecord(error) };
       await end(shop, key, progress, (state, by) =>
         requeueItem({ ...state, stages: settled(progress) }, by, retry),

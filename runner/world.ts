@@ -11,7 +11,7 @@ import type { Log } from "../ports/log.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
-import type { Sources } from "../ports/sources.ts";
+import type { DropReader, Sources } from "../ports/sources.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
 import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
 import type { Defences } from "./defences.ts";
@@ -19,6 +19,8 @@ import type { RunnerListener } from "./runner-events.ts";
 
 /** A pipeline by its digest; `undefined` where this runner does not have it. */
 export interface Pipelines {
+  /** The one in force: what is dropped now goes through it. */
+  current(): CheckedPipeline;
   find(digest: Sha256): CheckedPipeline | undefined;
 }
 
@@ -60,6 +62,7 @@ export interface RunnerWorld {
   readonly random: () => number;
   readonly tools: MediaTools;
   readonly sources: Sources;
+  readonly drops: DropReader;
   readonly pool: StagePool;
   readonly pipelines: Pipelines;
   readonly providers: Providers;

@@ -11,6 +11,7 @@ import type { ObjectKey } from "../core/keys.ts";
 import { ItemState, JobStatus, Manifest, Metadata } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { countDrops } from "./audit-drops.ts";
 import { readRecord } from "./stored-records.ts";
 
 export interface Audit {
@@ -21,6 +22,8 @@ export interface Audit {
   counts: Record<string, number>;
   /** What does not add up, a line each. */
   problems: string[];
+  /** What adds up and needs a person all the same. */
+  notes: string[];
 }
 
 const READS_AT_ONCE = 16;
@@ -29,9 +32,11 @@ export async function auditJobs(
   store: ObjectStore,
   user: UserId,
   wanted: readonly JobId[] | null,
+  /** Endings of what a bare drop may be; none: drops are not looked at. */
+  accept: readonly string[] = [],
 ): Promise<Audit> {
   const keys = keysOf(user);
-  const audit: Audit = { jobs: 0, dropped: 0, counts: {}, problems: [] };
+  const audit: Audit = { jobs: 0, dropped: 0, counts: {}, problems: [], notes: [] };
   const tickets = await readTickets(store, user);
   const jobs = wanted ?? (await listJobs(store, user));
   for (const job of jobs) {
@@ -50,11 +55,28 @@ export async function auditJobs(
     };
     await Promise.all(Array.from({ length: READS_AT_ONCE }, worker));
   }
+  if (wanted === null && accept.length > 0) {
+    await auditDrops(store, user, { accept, jobs: new Set(jobs) }, audit);
+  }
   const sum = Object.values(audit.counts).reduce((all, count) => all + count, 0);
   if (sum !== audit.dropped) {
     audit.problems.push(`${audit.dropped} items were dropped, ${sum} are accounted for`);
   }
   return audit;
+}
+
+async function auditDrops(
+  store: ObjectStore,
+  user: UserId,
+  known: Parameters<typeof countDrops>[2],
+  audit: Audit,
+): Promise<void> {
+  const { waiting, rejected } = await countDrops(store, user, known);
+  audit.dropped += waiting + rejected.length;
+  if (waiting > 0) audit.counts["waiting in drops/"] = waiting;
+  if (rejected.length > 0) audit.counts["rejected"] = rejected.length;
+  for (const key of rejected)
+    audit.notes.push(`${key}: rejected, its name can't be used; rename it`);
 }
 
 interface AuditContext {

@@ -115,7 +115,7 @@ export function firstOf(...places: readonly Sources[]): Sources {
   };
 }
 
-function removeUnused(dir: string): void {
+export function removeUnused(dir: string): void {
   const before = Date.now() - UNUSED_MS;
   for (const name of readdirSync(dir)) {
     const path = join(dir, name);
@@ -125,7 +125,7 @@ function removeUnused(dir: string): void {
   }
 }
 
-function assertRoom(dir: string, bytes: number): void {
+export function assertRoom(dir: string, bytes: number): void {
   const { bavail, bsize } = statfsSync(dir);
   if (bavail * bsize >= bytes + SPARE_BYTES) return;
   throw new ClipscribeError("transient", "the disk has no room for the original", {

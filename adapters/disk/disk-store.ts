@@ -125,6 +125,10 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       const sizeBytes = Number(info.size);
       const range = get.range && clampRange(key, get.range, sizeBytes);
       const etag = etagOfFile(fs, path, info);
+      if (get.ifMatch !== undefined && get.ifMatch !== etag) {
+        await handle.close();
+        throw conflict(key);
+      }
       return { key, etag, sizeBytes, modifiedAt: info.mtime, body: streamHandle(handle, range) };
     },
 

@@ -38,12 +38,7 @@ export function openMemoryStore(now: () => Date = () => new Date()): ObjectStore
   });
   function write(key: ObjectKey, body: Uint8Array, put: PutOptions = {}): Etag {
     throwIfAborted(put.signal);
-    const current = objects.get(key)?.etag ?? null;
-    if (put.ifMatch !== undefined && put.ifMatch !== current) {
-      throw new ClipscribeError("conflict", "the object was changed by another writer", {
-        details: { key },
-      });
-    }
+    assertVersion(key, objects.get(key), put.ifMatch);
     const etag = sha256Of(body).slice(0, 32) as unknown as Etag;
     objects.set(key, { body: Uint8Array.from(body), etag, modifiedAt: now() });
     return etag;
@@ -65,6 +60,7 @@ export function openMemoryStore(now: () => Date = () => new Date()): ObjectStore
     },
     async getStream(key, get = {}) {
       const object = held(key);
+      assertVersion(key, object, get.ifMatch);
       const body = cut(key, object.body, get.range);
       return { ...describe(key, object), body: pieces(body) };
     },
@@ -135,6 +131,18 @@ export function openMemoryStore(now: () => Date = () => new Date()): ObjectStore
     },
     presign: async (key, method) => new URL(`memory:///${encodeURI(key)}?method=${method}`),
   };
+}
+
+/** `null`: there may be none. */
+function assertVersion(
+  key: ObjectKey,
+  object: Held | undefined,
+  wanted: Etag | null | undefined,
+): void {
+  if (wanted === undefined || wanted === (object?.etag ?? null)) return;
+  throw new ClipscribeError("conflict", "the object was changed by another writer", {
+    details: { key },
+  });
 }
 
 function pageOf(keys: string[], prefix: string, after: Buffer | undefined): string[] {

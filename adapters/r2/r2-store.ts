@@ -30,6 +30,7 @@ import type {
   ObjectStore,
   PutOptions,
   RequestOptions,
+  StreamOptions,
   StoredObject,
   UploadPart,
 } from "../../ports/object-store.ts";
@@ -86,13 +87,14 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     }
   }
 
-  async function getObject(key: ObjectKey, get: GetOptions) {
+  async function getObject(key: ObjectKey, get: GetOptions & StreamOptions) {
     const Range = get.range && `bytes=${get.range.start}-${get.range.end ?? ""}`;
     const IfNoneMatch = get.ifNoneMatch && quote(get.ifNoneMatch);
+    const IfMatch = get.ifMatch && quote(get.ifMatch);
     const { signal } = get;
     return call({ key, signal }, async (abort) =>
       client
-        .send(new GetObjectCommand({ Bucket, Key: key, Range, IfNoneMatch }), abort)
+        .send(new GetObjectCommand({ Bucket, Key: key, Range, IfMatch, IfNoneMatch }), abort)
         .catch((error: unknown) => {
           if (isNotModified(error)) return undefined;
           throw error;
@@ -245,7 +247,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       }
     },
 
-    async *list(prefix, { signal, startAfter } = {}) {
+    async *list(prefix, { signal, startAfter, onUnusable } = {}) {
       let token: string | undefined;
       do {
         const page = await call({ signal }, async (abort) =>
@@ -262,7 +264,11 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
           ),
         );
         for (const { Key = "", ETag, Size = 0, LastModified } of page.Contents ?? []) {
-          const key = parseObjectKey(decodeURIComponent(Key.replaceAll("+", "%20")));
+          const key = usableKey(Key);
+          if (key === undefined) {
+            onUnusable?.(Key);
+            continue;
+          }
           yield {
             key,
             etag: etagOf(ETag),
@@ -317,6 +323,15 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     } catch (error) {
       throw describeS3Error(error, { key, bucket: Bucket, signal });
     }
+  }
+}
+
+/** From the listing's URL encoding; undefined for what another tool wrote and no key can be. */
+function usableKey(encoded: string): ObjectKey | undefined {
+  try {
+    return parseObjectKey(decodeURIComponent(encoded.replaceAll("+", "%20")));
+  } catch {
+    return undefined;
   }
 }
 
