@@ -28,6 +28,8 @@ const code = await run([plan.inbox], options, io, {
   },
 });
 const ms = performance.now() - before;
-const peak = Math.round(process.resourceUsage().maxRSS / 1024);
-console.log(JSON.stringify({ ms, peak_mb: peak, meter }));
+const used = process.resourceUsage();
+const peak = Math.round(used.maxRSS / 1024);
+const cpu = { user_ms: used.userCPUTime / 1000, system_ms: used.systemCPUTime / 1000 };
+console.log(JSON.stringify({ ms, peak_mb: peak, cpu, meter }));
 process.exitCode = code;

@@ -4,9 +4,22 @@
  * changed in it is kept beside, as `{item}.mine`.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import {
+  closeSync,
+  existsSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 
 import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
@@ -17,6 +30,7 @@ import type { ItemState, ManifestRef } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { joinInside } from "./join-inside.ts";
 
+const flush = promisify(fsync);
 const MANIFEST = "manifest.json";
 const TIMESTAMP = "manifest.json.tsr";
 const INCOMING = ".incoming-";
@@ -53,20 +67,23 @@ export async function fetchResults(
   }
   const incoming = join(resultsDir, state.job_id, `${INCOMING}${process.pid}-${state.item_id}`);
   try {
-    await mkdir(incoming, { recursive: true });
-    const fetches = manifest.files.map(async ({ path, sha256, size }) => {
-      const target = joinInside(incoming, path);
+    const targets = manifest.files.map(({ path, ...file }) => ({
+      ...file,
+      target: joinInside(incoming, path),
+    }));
+    const folders = new Set([incoming, ...targets.map(({ target }) => dirname(target))]);
+    for (const each of folders) mkdirSync(each, { recursive: true });
+    const fetches = targets.map(async ({ target, sha256, size }) => {
       if (size > WHOLE_BYTES) return writeChecked(store, user, sha256, target);
-      await mkdir(dirname(target), { recursive: true });
-      return writeSynced(target, [await readBlob(store, user, sha256)]);
+      return writeWhole(target, await readBlob(store, user, sha256));
     });
-    await Promise.all(fetches);
+    fetches.push(writeWhole(join(incoming, MANIFEST), body));
     if (ref.timestamp !== undefined) {
       const answer = await readBlob(store, user, ref.timestamp);
-      await writeSynced(join(incoming, TIMESTAMP), [answer]);
+      fetches.push(writeWhole(join(incoming, TIMESTAMP), answer));
     }
-    await writeSynced(join(incoming, MANIFEST), [body]);
-    await syncFolder(incoming);
+    await Promise.all(fetches);
+    await Promise.all([...folders].map(syncFolder));
     const keptAs = replaceFolder(incoming, folder);
     await syncFolder(dirname(folder));
     return { folder, manifest, isNew: true, keptAs };
@@ -161,7 +178,6 @@ async function writeChecked(
   sha256: Sha256,
   path: string,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   const { body } = await store.getStream(keysOf(user).blob(sha256));
   const hash = createHash("sha256");
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
@@ -177,18 +193,30 @@ async function writeChecked(
   throw damaged(sha256);
 }
 
-async function writeSynced(
-  path: string,
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): Promise<void> {
+async function writeSynced(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   await using file = await open(path, "wx", 0o644);
   for await (const chunk of chunks) await file.writeFile(chunk);
   await file.sync();
 }
 
+/** Only the flush waits elsewhere: small writes are done sooner than handed over. */
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const fd = openSync(path, "wx", 0o644);
+  try {
+    writeFileSync(fd, bytes);
+    await flush(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, "r");
-  await folder.sync();
+  const fd = openSync(path, "r");
+  try {
+    await flush(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function readIfPresent(path: string): Uint8Array | undefined {

@@ -2,9 +2,13 @@
  * The queue as a SQLite file, shared by the processes of one machine. Leases and delays run by the
  * machine's wall clock, which its processes share. A sender wakes waiting pullers by touching a
  * file beside the database; a slow poll covers what the file system does not tell.
+ *
+ * A commit survives its process, not a power cut: a message is only a hint, the ticket that it
+ * speaks of is flushed, and the sweep finds it. So a send costs no flush.
  */
 import { randomUUID } from "node:crypto";
-import { closeSync, existsSync, futimesSync, openSync, watch } from "node:fs";
+import { closeSync, futimesSync, openSync, watch } from "node:fs";
+import type { FSWatcher } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
 import { ClipscribeError } from "../../core/errors.ts";
@@ -25,7 +29,7 @@ export interface SqliteQueueOptions {
 
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
+  PRAGMA synchronous = NORMAL;
   CREATE TABLE IF NOT EXISTS events (
     id TEXT PRIMARY KEY, queue TEXT NOT NULL, body TEXT NOT NULL,
     visible_at INTEGER NOT NULL, lease TEXT, attempts INTEGER NOT NULL DEFAULT 0
@@ -41,9 +45,7 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
     opened.exec(SCHEMA);
     return opened;
   });
-  const wakeFile = `${file}.wake`;
-  if (!existsSync(wakeFile)) closeSync(openSync(wakeFile, "a"));
-  const local = new Set<() => void>();
+  const bell = openBell(`${file}.${name}.wake`);
   const insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, NULL, 0)");
   const due = database.prepare(
     "SELECT id, body, attempts FROM events WHERE queue = ? AND visible_at <= ? ORDER BY visible_at LIMIT ?",
@@ -69,13 +71,6 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
         throw error;
       }
     });
-  }
-
-  function wake(): void {
-    const fd = openSync(wakeFile, "a");
-    futimesSync(fd, new Date(), new Date());
-    closeSync(fd);
-    for (const notify of local) notify();
   }
 
   function take(max: number, visibilityMs: number): LeasedEvent[] {
@@ -106,20 +101,23 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
         });
       }
       guard(() => insert.run(randomUUID(), name, body, now() + delayMs));
-      wake();
+      bell.ring();
     },
 
     async pull(pull: PullOptions) {
       const deadline = now() + (pull.waitMs ?? 0);
+      // Before the first look: what is sent after it rings.
+      if (pull.waitMs !== undefined) bell.listen();
       for (;;) {
         throwIfAborted(pull.signal);
         const events = guard(() => take(pull.max, pull.visibilityMs));
         if (events.length > 0 || now() >= deadline) return events;
-        await waitForWake(wakeFile, local, untilNext(deadline), pull.signal);
+        await bell.wait(untilNext(deadline), pull.signal);
       }
     },
 
     async ack(leaseIds) {
+      if (leaseIds.length === 0) return;
       inTransaction(() => {
         for (const leaseId of leaseIds) remove.run(leaseId, now());
       });
@@ -129,34 +127,64 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
       inTransaction(() => {
         for (const { leaseId, delayMs } of leases) giveBack.run(now() + delayMs, leaseId, now());
       });
-      wake();
+      bell.ring();
     },
 
-    [Symbol.asyncDispose]: () => Promise.resolve(database.close()),
+    [Symbol.asyncDispose]() {
+      bell.close();
+      database.close();
+      return Promise.resolve();
+    },
   };
 }
 
-/** Resolves at a wake-up, after `ms`, or at the abort: the caller looks again in any case. */
-function waitForWake(
-  file: string,
-  local: Set<() => void>,
-  ms: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const watcher = watch(file, { persistent: false });
-    const done = (): void => {
-      clearTimeout(timer);
-      watcher.close();
-      local.delete(done);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    watcher.on("change", done).on("error", () => undefined);
-    local.add(done);
-    signal?.addEventListener("abort", done, { once: true });
-  });
+interface Bell {
+  /** Wakes who waits, in every process that listens. */
+  ring(): void;
+  listen(): void;
+  /** Resolves at a ring, after `ms`, or at the abort: the caller looks again in any case. */
+  wait(ms: number, signal: AbortSignal | undefined): Promise<void>;
+  close(): void;
+}
+
+/** A file that senders touch and waiting pullers watch. */
+function openBell(path: string): Bell {
+  const fd = openSync(path, "a");
+  const waiting = new Set<() => void>();
+  let watcher: FSWatcher | undefined;
+  const ringHere = (): void => {
+    for (const wake of waiting) wake();
+  };
+  return {
+    ring() {
+      const now = new Date();
+      futimesSync(fd, now, now);
+      ringHere();
+    },
+    listen() {
+      watcher ??= watch(path, { persistent: false })
+        .on("change", ringHere)
+        .on("error", () => undefined);
+    },
+    wait(ms, signal) {
+      return new Promise((resolve) => {
+        const wake = (): void => {
+          clearTimeout(timer);
+          waiting.delete(wake);
+          signal?.removeEventListener("abort", wake);
+          resolve();
+        };
+        const timer = setTimeout(wake, ms);
+        waiting.add(wake);
+        signal?.addEventListener("abort", wake, { once: true });
+      });
+    },
+    close() {
+      watcher?.close();
+      closeSync(fd);
+      ringHere();
+    },
+  };
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
