@@ -216,7 +216,7 @@ function tailDeaths(judge: (store: ObjectStore) => Promise<string[]>): Scenario 
       const broken = failing(store, { at, mode: "error" });
       const late = engineWorld({ store: broken, defences });
       const rows = openJobRows(broken, KEYS, openJobMetadata(broken, KEYS), late.clock);
-      const isOver = await runTail(late, KEYS, rows, ticketOf(), ended).then(
+      const isOver = await runTail(late, KEYS, rows, ticketOf(), { state: ended }).then(
         () => true,
         () => false,
       );

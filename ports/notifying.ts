@@ -18,7 +18,10 @@ export function notifying<Store extends ObjectStore>(
   rules: readonly EventRule[],
   { clock, log }: { clock: Clock; log: Log },
 ): Store {
+  const isHeard = (key: ObjectKey): boolean => rules.some(({ prefix }) => key.startsWith(prefix));
+
   async function tell(action: string, key: ObjectKey, eTag: Etag, size?: number): Promise<void> {
+    if (!isHeard(key)) return;
     const body = JSON.stringify({
       account: "local",
       action,
@@ -47,9 +50,9 @@ export function notifying<Store extends ObjectStore>(
       return etag;
     },
     async copy(from, to, options) {
-      const etag = await store.copy(from, to, options);
-      await tell("CopyObject", to, etag);
-      return etag;
+      await store.copy(from, to, options);
+      const copied = isHeard(to) ? await store.head(to) : undefined;
+      if (copied !== undefined) await tell("CopyObject", to, copied.etag, copied.sizeBytes);
     },
     async completeUpload(key, uploadId, parts, options) {
       const etag = await store.completeUpload(key, uploadId, parts, options);

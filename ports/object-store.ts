@@ -63,6 +63,11 @@ export interface PutOptions extends RequestOptions {
   durability?: Durability | undefined;
 }
 
+export interface DeleteOptions extends RequestOptions {
+  ifMatch?: Etag | undefined;
+  durability?: Durability | undefined;
+}
+
 export interface UploadPart {
   partNumber: number;
   etag: Etag;
@@ -138,10 +143,13 @@ export interface ObjectStore {
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
 
   /** Copies within the store, all or nothing. @throws `missing`; `conflict` as `put`. */
-  copy(from: ObjectKey, to: ObjectKey, options?: PutOptions): Promise<Etag>;
+  copy(from: ObjectKey, to: ObjectKey, options?: PutOptions): Promise<void>;
 
-  /** Deletes; a key that isn't there is no error. With `ifMatch`: @throws `conflict`. */
-  delete(key: ObjectKey, options?: RequestOptions & { ifMatch?: Etag | undefined }): Promise<void>;
+  /**
+   * Deletes; a key that isn't there is no error. With `ifMatch`: @throws `conflict`. After a power cut
+   * a `recomputable` deletion may not have happened.
+   */
+  delete(key: ObjectKey, options?: DeleteOptions): Promise<void>;
 
   /** Returns a URL that reads (`get`) or writes (`put`) the key for that many seconds, ≤ 900. */
   presign(key: ObjectKey, method: "get" | "put", expiresSeconds: number): Promise<URL>;

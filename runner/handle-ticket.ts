@@ -6,7 +6,7 @@ import { setMaxListeners } from "node:events";
 
 import type { UserKeys } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
-import type { ItemState, Ticket } from "../core/records.ts";
+import type { Ticket } from "../core/records.ts";
 import { claimTicket } from "./claim.ts";
 import type { ClaimContext } from "./claim.ts";
 import { Drained } from "./interruptions.ts";
@@ -15,6 +15,7 @@ import type { JobRows } from "./job-rows.ts";
 import type { Messages } from "./messages.ts";
 import type { PendingTicket } from "./pending-tickets.ts";
 import { runTail } from "./tail.ts";
+import type { EndedItem } from "./tail.ts";
 import { workItem } from "./work-item.ts";
 import type { WorkControl, Workshop } from "./work-item.ts";
 
@@ -41,8 +42,9 @@ export function openTicketHandler(options: TicketHandlerOptions): TicketHandler 
   const { shop, claims, rows, keys, messages, active, stopping } = options;
   const { world } = shop;
 
-  async function finish(ticket: Ticket, ended: ItemState): Promise<void> {
-    await runTail(world, keys, rows, ticket, ended);
+  async function finish(ticket: Ticket, end: EndedItem): Promise<void> {
+    await runTail(world, keys, rows, ticket, end);
+    const { state: ended } = end;
     world.listener({
       type: "item-ended",
       job_id: ticket.job_id,
@@ -81,7 +83,7 @@ export function openTicketHandler(options: TicketHandlerOptions): TicketHandler 
     }
     if (verdict.action !== "claimed") {
       leaveSlot();
-      if (verdict.action === "finish-tail") await finish(verdict.ticket, verdict.state);
+      if (verdict.action === "finish-tail") await finish(verdict.ticket, verdict);
       await messages.acknowledge(lane, leases);
       return undefined;
     }
@@ -92,7 +94,7 @@ export function openTicketHandler(options: TicketHandlerOptions): TicketHandler 
       active.delete(nameOfItem(address));
       if (active.size === 0) await returnGrants();
       leaveSlot();
-      if (ended.end === "ended") await finish(verdict.ticket, ended.state);
+      if (ended.end === "ended") await finish(verdict.ticket, ended);
       if (ended.end !== "requeued") return ended.end === "lost" ? world.clocks.leaseMs : undefined;
       await messages.announce(lane, key, ended.delayMs);
       return ended.delayMs;

@@ -8,7 +8,7 @@ import { parseTicketKey } from "../core/keys.ts";
 import type { ObjectKey, TicketAddress, UserKeys } from "../core/keys.ts";
 import { ItemState } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
-import type { Etag, ObjectStore } from "../ports/object-store.ts";
+import type { Etag, GetOptions, ObjectStore } from "../ports/object-store.ts";
 
 export interface ItemVersion {
   state: ItemState;
@@ -18,13 +18,17 @@ export interface ItemVersion {
 /** A swap is tried so often while the store answers with trouble and nobody else wrote. */
 const SWAP_TRIES = 4;
 
-/** @throws `contract` for a state that can't be read; nothing overwrites it. */
+/**
+ * Returns `undefined` where there is none, or where it is still what `ifNoneMatch` says.
+ *
+ * @throws `contract` for a state that can't be read; nothing overwrites it.
+ */
 export async function readItem(
   store: ObjectStore,
   key: ObjectKey,
-  signal?: AbortSignal,
+  options: Pick<GetOptions, "ifNoneMatch" | "signal"> = {},
 ): Promise<ItemVersion | undefined> {
-  const found = await getIfPresent(store, key, { signal });
+  const found = await getIfPresent(store, key, options);
   return found && { state: parseItem(key, found.body), etag: found.etag };
 }
 

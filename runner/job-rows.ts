@@ -16,6 +16,8 @@ import type { JobMetadata } from "./job-metadata.ts";
 const MAX_ROUNDS = 50;
 /** The next write waits a multiple of the last one's time, so a job of 10,000 rows costs little. */
 const REST_FACTOR = 4;
+/** Jobs whose rows are remembered; the oldest is forgotten and read again when needed. */
+const MAX_REMEMBERED = 16;
 
 export interface JobRows {
   /** Resolves once the row is durable. */
@@ -36,6 +38,7 @@ export function openJobRows(
   clock: Clock,
 ): JobRows {
   const queues = new Map<JobId, Waiting[]>();
+  const written = new Map<JobId, WrittenStatus>();
 
   async function drain(job: JobId, queue: Waiting[]): Promise<void> {
     let restMs = 0;
@@ -44,7 +47,7 @@ export function openJobRows(
       const batch = queue.splice(0);
       const startedMs = clock.monotonicMs();
       try {
-        await writeRows({ store, keys, jobs, clock }, job, batch);
+        await writeRows({ store, keys, jobs, clock, written }, job, batch);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);
@@ -76,19 +79,37 @@ interface RowWriter {
   keys: UserKeys;
   jobs: JobMetadata;
   clock: Clock;
+  /** As this process last wrote them: read again only where another has written since. */
+  written: Map<JobId, WrittenStatus>;
+}
+
+interface WrittenStatus {
+  status: JobStatus;
+  etag: Etag;
+}
+
+function remember(written: Map<JobId, WrittenStatus>, job: JobId, last: WrittenStatus): void {
+  written.set(job, last);
+  const [oldest] = written.keys();
+  if (written.size > MAX_REMEMBERED && oldest !== undefined) written.delete(oldest);
 }
 
 async function writeRows(
-  { store, keys, jobs, clock }: RowWriter,
+  { store, keys, jobs, clock, written }: RowWriter,
   job: JobId,
   batch: readonly Waiting[],
 ): Promise<void> {
   const key = keys.status(job);
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const current = await readStatus(store, keys, job);
+    const current = written.get(job) ?? (await readStatus(store, keys, job));
+    // Taken out while it is changed: what is remembered is what was written, or nothing.
+    written.delete(job);
     const status = current?.status ?? emptyStatus(job, clock);
     const changed = batch.filter(({ item, row }) => isNewer(row, status.rows[item]));
-    if (current !== undefined && changed.length === 0) return;
+    if (current !== undefined && changed.length === 0) {
+      remember(written, job, current);
+      return;
+    }
     for (const { item, row } of changed) status.rows[item] = row;
     const now = clock.now().toISOString();
     const finished = await isFinished(jobs, job, status);
@@ -97,9 +118,9 @@ async function writeRows(
     if (!finished) status.finished_at = null;
     status.status = finished ? "finished" : "running";
     try {
-      await store.put(key, Buffer.from(JSON.stringify(status)), {
-        ifMatch: current?.etag ?? null,
-      });
+      const body = Buffer.from(JSON.stringify(status));
+      const etag = await store.put(key, body, { ifMatch: current?.etag ?? null });
+      remember(written, job, { status, etag });
       return;
     } catch (error) {
       if (!isKind(error, "conflict")) throw error;
@@ -114,7 +135,7 @@ export async function readStatus(
   store: ObjectStore,
   keys: UserKeys,
   job: JobId,
-): Promise<{ status: JobStatus; etag: Etag } | undefined> {
+): Promise<WrittenStatus | undefined> {
   try {
     const { body, etag } = await store.get(keys.status(job));
     const status = JobStatus.parse(JSON.parse(Buffer.from(body).toString("utf8")));

@@ -5,13 +5,14 @@
  *   project results/ → dead/ entry → the job's row (and the job) → delete the ticket
  */
 import { isOutcome } from "../core/item-state.ts";
+import type { Sha256 } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { Manifest } from "../core/records.ts";
 import type { DeadRecord, ItemState, Ticket } from "../core/records.ts";
 import { sha256Of } from "../core/digest.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
-import type { ObjectStore } from "../ports/object-store.ts";
+import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import { readItem } from "./item-record.ts";
 import type { JobRows } from "./job-rows.ts";
 import { MANIFEST_FILE, TIMESTAMP_FILE } from "./publish.ts";
@@ -22,18 +23,27 @@ const MAX_PROJECTIONS = 5;
 /** Files of one item are linked or copied so many at a time. */
 const COPIES_AT_ONCE = 8;
 
+/** What whoever ended the run has in hand; a tail that is met later has the state alone. */
+export interface EndedItem {
+  state: ItemState;
+  /** Of the state as it was written. */
+  etag?: Etag;
+  /** What the state's manifest hash names. */
+  manifest?: Manifest;
+}
+
 export async function runTail(
   world: RunnerWorld,
   keys: UserKeys,
   rows: JobRows,
   ticket: Pick<Ticket, "job_id" | "item_id" | "run" | "lane">,
-  ended: ItemState,
+  ended: EndedItem,
 ): Promise<void> {
   const { store } = world;
   const ticketKey = keys.ticket(ticket.lane, ticket.job_id, ticket.item_id, ticket.run);
   if (!world.defences.ticketLast) await store.delete(ticketKey);
-  let state = ended;
-  if (state.manifest !== null) state = await project(world, keys, state);
+  let { state } = ended;
+  if (state.manifest !== null) state = await project(world, keys, ended);
   if (state.status === "failed") await writeDead(store, keys, world, state);
   if (isOutcome(state.status) || state.status === "held") {
     await rows.set(state.job_id, state.item_id, {
@@ -43,33 +53,38 @@ export async function runTail(
       manifest: state.manifest,
     });
   }
-  if (world.defences.ticketLast) await store.delete(ticketKey);
+  // Should a power cut bring it back, its tail is finished once more.
+  if (world.defences.ticketLast) await store.delete(ticketKey, { durability: "recomputable" });
 }
 
 /** Makes `results/` show the manifest that the state names, its manifest.json last. */
-async function project(world: RunnerWorld, keys: UserKeys, first: ItemState): Promise<ItemState> {
-  const { store } = world;
-  let state = first;
+async function project(world: RunnerWorld, keys: UserKeys, first: EndedItem): Promise<ItemState> {
+  let ended = first;
   for (let round = 0; round < MAX_PROJECTIONS; round++) {
+    const { state } = ended;
     const named = state.manifest;
     if (named === null) return state;
-    await projectOnce(world, keys, state);
-    const now = await readItem(store, keys.item(state.job_id, state.item_id));
+    await projectOnce(world, keys, ended);
+    const key = keys.item(state.job_id, state.item_id);
+    const now = await readItem(world.store, key, { ifNoneMatch: ended.etag });
     if (now === undefined || now.state.manifest?.sha256 === named.sha256) return state;
-    state = now.state;
+    ended = now;
   }
   throw new ClipscribeError("transient", "an item is republished faster than it can be shown");
 }
 
-async function projectOnce(world: RunnerWorld, keys: UserKeys, state: ItemState): Promise<void> {
+async function projectOnce(
+  world: RunnerWorld,
+  keys: UserKeys,
+  { state, manifest: known }: EndedItem,
+): Promise<void> {
   const { store } = world;
   const { job_id: job, item_id: item, manifest: ref } = state;
   if (ref === null) return;
   const target = keys.result(job, item, MANIFEST_FILE);
   const shown = await getIfPresent(store, target);
   if (shown !== undefined && sha256Of(shown.body) === ref.sha256) return;
-  const { body } = await store.get(keys.blob(ref.sha256));
-  const manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  const manifest = known ?? (await readManifest(store, keys, ref.sha256));
   if (!world.defences.manifestLast) await store.copy(keys.blob(ref.sha256), target);
   await inParallel(manifest.files, async ({ path, sha256 }) => {
     await store.copy(keys.blob(sha256), keys.result(job, item, path), {
@@ -90,6 +105,11 @@ async function projectOnce(world: RunnerWorld, keys: UserKeys, state: ItemState)
   if (world.defences.manifestLast) {
     await store.copy(keys.blob(ref.sha256), target, { durability: "recomputable" });
   }
+}
+
+async function readManifest(store: ObjectStore, keys: UserKeys, sha256: Sha256): Promise<Manifest> {
+  const { body } = await store.get(keys.blob(sha256));
+  return Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
 }
 
 async function writeDead(

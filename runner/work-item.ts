@@ -25,6 +25,7 @@ import { preparePublish } from "./publish.ts";
 import { RetryLater, isHeld } from "./run-stage.ts";
 import type { Pools } from "./slots.ts";
 import type { StageCache } from "./stage-cache.ts";
+import type { EndedItem } from "./tail.ts";
 import type { RunnerWorld } from "./world.ts";
 
 /** The first wait after trouble outside a stage; doubles with each attempt. */
@@ -57,7 +58,7 @@ export interface Claimed {
 
 export type WorkEnd =
   /** The run is over: the tail follows. */
-  | { end: "ended"; state: ItemState }
+  | ({ end: "ended" } & EndedItem)
   /** The item is in the queue again. */
   | { end: "requeued"; delayMs: number }
   /** Another runner has it. */
@@ -127,7 +128,7 @@ export async function workItem(
     const published = await preparePublish(work, finished, money.spentUsd);
     const resultsKey = keys.results(job_id, item_id);
     const outcome = published.manifest.outcome;
-    return await end(shop, key, progress, (state, by) =>
+    const ended = await end(shop, key, progress, (state, by) =>
       publishItem(state, by, outcome, {
         manifest: published.ref,
         resultsKey,
@@ -136,6 +137,7 @@ export async function workItem(
         estimateUsd: money.estimateUsd,
       }),
     );
+    return { ...ended, manifest: published.manifest };
   } catch (thrown) {
     const { attempts } = version.state;
     return await endEarly(shop, key, { work, progress, attempts }, asClipscribeError(thrown));
@@ -162,14 +164,14 @@ async function end(
   key: ReturnType<UserKeys["item"]>,
   progress: ItemProgress,
   transition: Transition,
-): Promise<WorkEnd> {
+): Promise<{ end: "ended" } & ItemVersion> {
   const { world } = shop;
   const current = await progress.settle();
   const { epoch } = current.state;
   const ended = await writeOwned(world, key, current, (state) =>
     transition(state, { owner: world.runner, epoch, now: world.clock.now() }),
   );
-  return { end: "ended", state: ended.state };
+  return { end: "ended", ...ended };
 }
 
 async function endEarly(

@@ -57,7 +57,9 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   const lock = openProcessLock(join(root, ".lock"));
   sweepTemporary(fs, temporaryDir, options.now?.() ?? new Date());
   const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
-  const temporary = (): string => join(temporaryDir, randomUUID());
+  const stem = randomUUID();
+  let temporaries = 0;
+  const temporary = (): string => join(temporaryDir, `${stem}.${(temporaries++).toString(36)}`);
 
   /** Moves a finished temporary file into place, if the condition holds. */
   async function commit(key: ObjectKey, from: string, put: PutOptions): Promise<void> {
@@ -173,15 +175,18 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     list: (prefix, list = {}) => listObjects({ root, fs, describe: describeObject }, prefix, list),
 
     async copy(from, to, put = {}) {
+      throwIfAborted(put.signal);
+      const source = pathOf(from);
+      // A projection that was not there: one link is the whole copy.
+      const isPlain = put.ifMatch === undefined && put.durability === "recomputable";
+      if (isPlain && linkIfAbsent(fs, folders, source, pathOf(to))) return;
       const copied = temporary();
       try {
-        fs.link(pathOf(from), copied);
+        fs.link(source, copied);
       } catch (error) {
-        throw missingOr(error, pathOf(from), from);
+        throw missingOr(error, source, from);
       }
-      const etag = etagOfFile(fs, copied, fs.stat(copied));
       await commit(to, copied, put);
-      return etag;
     },
 
     async delete(key, remove = {}) {
@@ -197,7 +202,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
         if (gone) return;
         throw describeDiskError(error, path);
       }
-      await folders.sync(dirname(path));
+      if (remove.durability !== "recomputable") await folders.sync(dirname(path));
     },
 
     presign: (key) => Promise.resolve(pathToFileURL(pathOf(key))),
@@ -294,6 +299,22 @@ function linkNew(fs: DiskFs, from: string, to: string, key: ObjectKey): void {
   } catch (error) {
     if (codeOf(error) === "EEXIST") throw conflict(key);
     throw error;
+  }
+}
+
+/** Returns false where the plain link can't be made: the longer way says why, or does it. */
+function linkIfAbsent(
+  fs: DiskFs,
+  folders: { make(path: string): void },
+  from: string,
+  to: string,
+): boolean {
+  try {
+    folders.make(dirname(to));
+    fs.link(from, to);
+    return true;
+  } catch {
+    return false;
   }
 }
 

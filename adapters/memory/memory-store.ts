@@ -120,7 +120,9 @@ export function openMemoryStore(now: () => Date = () => new Date()): ObjectStore
         after = Buffer.from(last);
       }
     },
-    copy: async (from, to, put) => write(to, held(from).body, put),
+    async copy(from, to, put) {
+      write(to, held(from).body, put);
+    },
     async delete(key, remove = {}) {
       throwIfAborted(remove.signal);
       const current = objects.get(key)?.etag;

@@ -285,8 +285,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       const CopySource = `${Bucket}/${from.split("/").map(encodeURIComponent).join("/")}`;
       const command = new CopyObjectCommand({ Bucket, Key: to, CopySource });
       if (ifMatch !== undefined) withTargetCondition(command, ifMatch);
-      const answer = await call({ key: to, signal }, async (abort) => client.send(command, abort));
-      return etagOf(answer.CopyObjectResult?.ETag);
+      await call({ key: to, signal }, async (abort) => client.send(command, abort));
     },
 
     async delete(key, { signal, ifMatch } = {}) {
