@@ -4,7 +4,7 @@
  * makes it again.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, readFileSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pipeline as pipe } from "node:stream/promises";
@@ -20,8 +20,8 @@ import type { Defences } from "./defences.ts";
 
 /** A text up to this size costs less inside its cache entry than as an object of its own. */
 export const INLINE_BYTES = 16 * 1024;
-/** A file is read and hashed in pieces of this size. */
-const CHUNK_BYTES = 1024 * 1024;
+/** A file up to this size is read as a whole, a larger one in pieces of this size. */
+const WHOLE_BYTES = 1024 * 1024;
 
 /** A blob that is gone, or no longer is what its name says. */
 export class ArtifactLost extends ClipscribeError {
@@ -78,10 +78,15 @@ export function openArtifactShelf(
   }
 
   async function keepFile(made: MadeArtifact, path: string, signal: AbortSignal): Promise<void> {
+    if (made.sizeBytes <= WHOLE_BYTES) {
+      const body = readFileSync(path);
+      if (sha256Of(body) !== made.sha256) throw changed();
+      return keepBytes(made.sha256, body, signal);
+    }
     const there = await store.head(keys.blob(made.sha256), { signal });
     if (there?.sizeBytes === made.sizeBytes) return;
     const put = (key: ObjectKey, ifMatch: null | undefined): Promise<unknown> => {
-      const body = createReadStream(path, { highWaterMark: CHUNK_BYTES });
+      const body = createReadStream(path, { highWaterMark: WHOLE_BYTES });
       return store.putStream(key, checked(body, made.sha256, changed), { ifMatch, signal });
     };
     await keepOnce({ sha256: made.sha256, size: made.sizeBytes }, put, signal);

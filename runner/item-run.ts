@@ -1,5 +1,6 @@
 /** One claim's work on an item: what its stages share. */
-import { mkdir, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { RunnerId } from "../core/ids.ts";
@@ -62,7 +63,7 @@ export interface WorkFiles {
   /** Notes that a stage has just made this file, so that it need not be fetched. */
   made(artifact: CachedArtifact, path: string): void;
   source(signal: AbortSignal): Promise<LocatedSource>;
-  [Symbol.asyncDispose](): Promise<void>;
+  [Symbol.dispose](): void;
 }
 
 export function openWorkFiles(
@@ -117,8 +118,9 @@ export function openWorkFiles(
       source.catch(() => (source = undefined));
       return source;
     },
-    async [Symbol.asyncDispose]() {
-      if (used) await rm(dir, { recursive: true, force: true });
+    [Symbol.dispose]() {
+      // A few files, mostly: done sooner than handed over.
+      if (used) rmSync(dir, { recursive: true, force: true });
     },
   };
 }

@@ -3,8 +3,7 @@
  * again, serialised and hashed. Runs in the worker thread, so that hashing never blocks the runner.
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { lstat } from "node:fs/promises";
+import { lstat, open } from "node:fs/promises";
 import { isAbsolute, relative } from "node:path";
 
 import { z } from "zod";
@@ -131,17 +130,27 @@ async function hashOutput(
   return { sha256, sizeBytes, content: { kind: "file", path } };
 }
 
-/** Reads a file once. 1 MiB reads: larger ones gain little (1.33 against 1.45 GB/s measured). */
+/** Larger reads gain little: 1.33 against 1.45 GB/s were measured with 4 MiB. */
+const HASH_READ_BYTES = 1024 * 1024;
+
+/** Reads a file once, into one buffer no larger than the file: many small ones cost no garbage. */
 export async function hashFile(
   path: string,
   signal?: AbortSignal,
 ): Promise<{ sha256: Sha256; sizeBytes: number }> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
-  const stream = createReadStream(path, { highWaterMark: 1024 * 1024, signal });
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    sizeBytes += chunk.length;
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  // One byte more, so that the end is seen by the same read.
+  const buffer = Buffer.allocUnsafe(Math.min(size + 1, HASH_READ_BYTES));
+  for (;;) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, buffer.length);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    sizeBytes += bytesRead;
+    if (bytesRead < buffer.length && sizeBytes >= size) break;
   }
   return { sha256: hash.digest("hex") as Sha256, sizeBytes };
 }

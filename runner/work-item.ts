@@ -92,7 +92,7 @@ export async function workItem(
   });
   const { job_id, item_id, run } = ticket;
   const log = openItemLog(world.store, keys.log(job_id, item_id, run), world.clock);
-  await using files = openWorkFiles(world, ticket, shop.shelf, version.state.epoch);
+  using files = openWorkFiles(world, ticket, shop.shelf, version.state.epoch);
   const work: ItemRun = {
     world,
     keys,
