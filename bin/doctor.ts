@@ -122,7 +122,7 @@ function ageOf(version: string, io: Io): Pick<Finding, "state" | "say"> {
   const age = ageOfVersion(version, new Date());
   if (age === undefined) return { state: "good", say: "" };
   const { days, isOld, hasKnownHoles } = age;
-  const holes = hasKnownHoles ? ", with known holes" : "";
+  const holes = hasKnownHoles ? ", with known holes: not let out to the web" : "";
   const update = isOld || hasKnownHoles ? `${holes}; ${updateHint(io.platform)}` : "";
   return { state: update === "" ? "good" : "old", say: `${days} days old${update}` };
 }

@@ -33,6 +33,7 @@ export interface Settings {
   pollMs: number;
   settleMs: number;
   allowPrivateUrls: boolean;
+  allowOldYtDlp: boolean;
   /** Providers reach the bucket where it is, though others may not. */
   allowPrivateStore: boolean;
   all: ReadonlyMap<string, ResolvedSetting>;
@@ -71,6 +72,7 @@ export async function readSettings(io: Io): Promise<Settings> {
     pollMs: Number(value("CLIPSCRIBE_POLL_MS")),
     settleMs: Number(value("CLIPSCRIBE_SETTLE_MS")),
     allowPrivateUrls: allowed.includes("url"),
+    allowOldYtDlp: value("CLIPSCRIBE_ALLOW_OLD_YT_DLP") === "yes",
     allowPrivateStore: allowed.includes("store"),
     all,
   };

@@ -110,6 +110,12 @@ export const SETTINGS: readonly SettingSpec[] = [
         : "a list of url, webhook, store",
   },
   {
+    name: "CLIPSCRIBE_ALLOW_OLD_YT_DLP",
+    fallback: "no",
+    about: "yes: a yt-dlp with known holes may go out",
+    problem: (value) => (/^(?:yes|no)$/.test(value) ? undefined : "give yes or no"),
+  },
+  {
     name: "CLIPSCRIBE_TSA_URL",
     fallback: null,
     about: "timestamp authority (RFC 3161) for manifests",

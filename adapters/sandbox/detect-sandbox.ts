@@ -25,7 +25,7 @@ export function detectSandbox({ platform, works = exitsWell }: DetectOptions): S
       args: ["-c", "exit 0"],
       readable: [],
       writableDir: "/tmp",
-      network: false,
+      network: "none",
       caps: { memoryBytes: 1 << 30, cpuSeconds: 5, fileBytes: 1 << 20 },
     });
     if (works(program, args)) return kind;

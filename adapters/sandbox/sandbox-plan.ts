@@ -25,9 +25,18 @@ export interface Confinement {
   readable: readonly string[];
   /** The one folder that it may write; its working folder. */
   writableDir: string;
-  /** True only for the downloader. */
-  network: boolean;
+  /** `none`, or a proxy outside that is all it gets of a network: the downloader's. */
+  network: "none" | Gate;
   caps: Caps;
+}
+
+/** The same proxy twice; the child is told `http://127.0.0.1:{port}`. */
+export interface Gate {
+  port: number;
+  /** Absolute path of a Unix socket. */
+  socket: string;
+  /** Absolute path of Node, which brings the port into a network namespace of its own. */
+  node: string;
 }
 
 export interface CommandLine {
@@ -38,28 +47,46 @@ export interface CommandLine {
 /** Folders of the system that a dynamically linked program needs. */
 const SYSTEM_FOLDERS = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/nix/store", "/opt"];
 const SYSTEM_FILES = ["/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"];
-/** Name resolution and certificates, for the downloader only. */
-const NETWORK_FILES = [
-  "/etc/resolv.conf",
-  "/etc/hosts",
-  "/etc/nsswitch.conf",
-  "/etc/ssl",
-  "/etc/ca-certificates",
-  "/etc/pki",
-];
+/** Certificates, for the downloader only. Names are resolved by the proxy. */
+const NETWORK_FILES = ["/etc/ssl", "/etc/ca-certificates", "/etc/pki"];
+
+/** Runs in the child's own network: listens on the gate's port, and hands every byte to its socket. */
+const RELAY = `
+const { createServer, connect } = require("node:net");
+const { spawn } = require("node:child_process");
+const { argv, exit, kill, pid } = process;
+const [socket, port, program, ...args] = argv.slice(1);
+const server = createServer((client) => {
+  const outside = connect(socket);
+  for (const [one, other] of [[client, outside], [outside, client]]) {
+    one.on("error", () => other.destroy());
+    one.pipe(other);
+  }
+});
+server.listen(Number(port), "127.0.0.1", () => {
+  const child = spawn(program, args, { stdio: "inherit" });
+  child.on("error", () => exit(127));
+  child.on("close", (code, signal) => {
+    if (signal === null) exit(code);
+    kill(pid, signal);
+  });
+});`;
 
 export function planSandbox(kind: SandboxKind, confinement: Confinement): CommandLine {
   const limited = withCaps(confinement);
   switch (kind) {
-    case "bubblewrap":
-      return { program: "bwrap", args: [...bubblewrapOptions(confinement), "--", ...limited] };
+    case "bubblewrap": {
+      const inside = [...relayTo(confinement.network), ...limited];
+      return { program: "bwrap", args: [...bubblewrapOptions(confinement), "--", ...inside] };
+    }
     case "sandbox-exec":
       return {
         program: "/usr/bin/sandbox-exec",
         args: ["-p", sandboxProfile(confinement), ...limited],
       };
     case "namespaces": {
-      const isolated = confinement.network ? [] : ["--net"];
+      // Its loopback would be down: the gate is what the child is told, and no more.
+      const isolated = confinement.network === "none" ? ["--net"] : [];
       return {
         program: "unshare",
         args: ["--user", "--map-root-user", ...isolated, "--", ...limited],
@@ -90,23 +117,29 @@ function withCaps({ program, args, caps }: Confinement): string[] {
   ];
 }
 
+/** Memory is bounded behind it: Node reserves more than it uses. */
+function relayTo(network: "none" | Gate): string[] {
+  if (network === "none") return [];
+  return [network.node, "-e", RELAY, "--", network.socket, `${network.port}`];
+}
+
 function bubblewrapOptions({ readable, writableDir, network }: Confinement): string[] {
   const readOnly = (path: string): string[] => ["--ro-bind-try", path, path];
+  const gate = network === "none" ? [] : [...NETWORK_FILES, network.node, network.socket];
   return [
     "--unshare-all",
-    ...(network ? ["--share-net"] : []),
     "--die-with-parent",
     "--new-session",
     "--cap-drop",
     "ALL",
     ...[...SYSTEM_FOLDERS, ...SYSTEM_FILES].flatMap(readOnly),
-    ...(network ? NETWORK_FILES.flatMap(readOnly) : []),
     "--proc",
     "/proc",
     "--dev",
     "/dev",
     "--tmpfs",
     "/tmp",
+    ...gate.flatMap(readOnly),
     ...readable.flatMap((path) => ["--ro-bind", path, path]),
     "--bind",
     writableDir,
@@ -122,7 +155,10 @@ function sandboxProfile({ readable, writableDir, network }: Confinement): string
   return [
     "(version 1)",
     "(allow default)",
-    ...(network ? [] : ["(deny network*)"]),
+    "(deny network*)",
+    ...(network === "none"
+      ? []
+      : [`(allow network-outbound (remote ip "localhost:${network.port}"))`]),
     "(deny file-write*)",
     ...homes.map((path) => `(deny file-read* (subpath ${quote(path)}))`),
     ...readable.map((path) => `(allow file-read* (subpath ${quote(path)}))`),

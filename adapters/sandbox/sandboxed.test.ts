@@ -35,7 +35,7 @@ async function shell(
     args: ["-c", script],
     readable: [],
     writableDir: options.writableDir ?? (await folder(t)),
-    network: false,
+    network: "none",
     caps: CAPS,
     timeoutMs: 20_000,
     maxStdoutBytes: 1024 * 1024,
@@ -69,7 +69,7 @@ describe("a sandboxed child", () => {
       args: ["-e", script],
       readable: [process.execPath],
       writableDir: await folder(t),
-      network: false,
+      network: "none",
       caps: { ...CAPS, memoryBytes: 64 * 1024 ** 3 },
       timeoutMs: 20_000,
       maxStdoutBytes: 1024,
@@ -78,6 +78,42 @@ describe("a sandboxed child", () => {
 
     assert.equal(stdout.trim(), "refused");
     assert.equal(connections, 0);
+  });
+
+  test("with a gate reaches the gate, and nothing beside it", needsIsolation, async (t) => {
+    const servers: Record<string, string[]> = { gate: [], other: [] };
+    const serve = async (name: string, ...where: [number, string] | [string]): Promise<number> => {
+      const server = createServer((request, response) => {
+        servers[name]?.push(request.url ?? "");
+        response.end(name);
+      });
+      await new Promise<void>((resolve) => server.listen(...(where as [string]), resolve));
+      t.after(() => server.close());
+      return (server.address() as Partial<AddressInfo>).port ?? 0;
+    };
+    const socket = join(await folder(t), "gate");
+    await serve("gate", socket);
+    const port = await serve("gate", 0, "127.0.0.1");
+    const other = await serve("other", 0, "127.0.0.1");
+    const ask = `for (const port of [${port}, ${other}]) {
+      await fetch("http://127.0.0.1:" + port + "/hello").then(async (answer) => console.log(await answer.text()), () => console.log("refused"));
+    } process.exitCode = 3;`;
+
+    const { stdout, exitCode } = await openSandbox(kind).run({
+      program: process.execPath,
+      args: ["--input-type=module", "-e", ask],
+      readable: [process.execPath],
+      writableDir: await folder(t),
+      network: { port, socket, node: process.execPath },
+      caps: { ...CAPS, memoryBytes: 64 * 1024 ** 3 },
+      timeoutMs: 20_000,
+      maxStdoutBytes: 1024,
+      signal: t.signal,
+    });
+
+    assert.deepEqual(stdout.trim().split("\n"), ["gate", "refused"]);
+    assert.deepEqual([servers["gate"], servers["other"]], [["/hello"], []]);
+    assert.equal(exitCode, 3);
   });
 
   test("sees no home folder and no file that was not named", needsIsolation, async (t) => {
@@ -168,7 +204,7 @@ describe("a sandboxed child", () => {
       args: [],
       readable: [],
       writableDir: "/does/not/exist",
-      network: false,
+      network: "none",
       caps: CAPS,
       timeoutMs: 1_000,
       maxStdoutBytes: 10,
@@ -185,7 +221,7 @@ describe("the plan of a sandbox", () => {
     args: ["-i", "/in/a b"],
     readable: ['/Users/me/a "b".mp4'],
     writableDir: "/private/tmp/w",
-    network: false,
+    network: "none",
     caps: CAPS,
   };
 
@@ -198,11 +234,22 @@ describe("the plan of a sandbox", () => {
     assert.ok(args[1]?.includes('(allow file-read* (subpath "/Users/me/a \\"b\\".mp4"))'));
   });
 
-  test("the downloader keeps its network and nothing else", () => {
-    const online = { ...confinement, network: true };
+  test("a child with a gate is given its port and its socket, and no other network", () => {
+    const gate = { port: 4711, socket: "/tmp/e/proxy", node: "/opt/node/bin/node" };
+    const online = { ...confinement, network: gate };
 
-    assert.ok(planSandbox("bubblewrap", online).args.includes("--share-net"));
-    assert.doesNotMatch(planSandbox("sandbox-exec", online).args[1] ?? "", /deny network/);
+    const { args } = planSandbox("bubblewrap", online);
+    assert.ok(args.includes("--unshare-all") && !args.includes("--share-net"));
+    assert.deepEqual(args.slice(args.indexOf("--"), args.indexOf("--") + 3), [
+      "--",
+      gate.node,
+      "-e",
+    ]);
+    assert.match(
+      planSandbox("sandbox-exec", online).args[1] ?? "",
+      /\(deny network\*\)\(allow network-outbound \(remote ip "localhost:4711"\)\)/,
+    );
+    assert.ok(!planSandbox("namespaces", online).args.includes("--net"));
   });
 
   test("the strongest kind that works is taken, caps where none does", () => {

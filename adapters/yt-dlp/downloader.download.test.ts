@@ -18,21 +18,22 @@ async function folder(t: TestContext): Promise<string> {
   return dir;
 }
 
-type Files = Record<string, { type: string; body: Buffer | string }>;
+type Files = Record<string, { type: string; body: Buffer | string } | { location: string }>;
 
 async function serve(
   t: TestContext,
   files: Files,
+  host = "127.0.0.1",
 ): Promise<{ origin: string; requests: string[] }> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
     const path = request.url ?? "";
     requests.push(path);
     const found = files[path];
-    if (path.startsWith("/away")) {
-      response.writeHead(302, { location: "http://169.254.169.254/latest/meta-data" }).end();
-    } else if (found === undefined) {
+    if (found === undefined) {
       response.writeHead(404).end();
+    } else if ("location" in found) {
+      response.writeHead(302, { location: found.location }).end();
     } else {
       const body = Buffer.from(found.body);
       response.setHeader("content-type", found.type);
@@ -40,7 +41,7 @@ async function serve(
       response.end(request.method === "HEAD" ? undefined : body);
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   t.after(() => server.close());
   return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
 }
@@ -118,6 +119,56 @@ describe("yt-dlp", () => {
       hasKind("denied"),
     );
     assert.deepEqual(requests, []);
+  });
+
+  test("a page that leads into a private network gets nothing of it, by redirect or by name", async (t) => {
+    // 127.0.0.1 plays the web, the rest of loopback this network.
+    const inside = await serve(t, { "/secret.mp4": { type: "video/mp4", body: "x" } }, "0.0.0.0");
+    const { port } = new URL(inside.origin);
+    const outside = await serve(t, {
+      "/talk.mp4": { location: `http://127.0.0.2:${port}/secret.mp4` },
+      "/name.mp4": { location: `http://inside.example:${port}/secret.mp4` },
+    });
+    const web = new URL(outside.origin).port;
+    const egress = {
+      isAllowed: (address: string) => address === "127.0.0.1",
+      resolve: async (host: string) => {
+        if (host === "inside.example") return ["127.0.0.2"];
+        return [host.startsWith("127.") ? host : "127.0.0.1"];
+      },
+    };
+    const settings = { allowPrivateUrls: false };
+    const downloader = openDownloader({ io, settings, egress });
+
+    for (const page of ["talk", "name"]) {
+      const dir = await folder(t);
+      const url = `http://site.example:${web}/${page}.mp4`;
+      await assert.rejects(downloader.fetch(url, dir, { signal: t.signal }), {
+        kind: "denied",
+        message: /^the page leads into a private network/,
+      });
+    }
+    assert.ok(outside.requests.includes("/talk.mp4") && outside.requests.includes("/name.mp4"));
+    assert.deepEqual(inside.requests, []);
+  });
+
+  test("one with known holes is not let out to the web, unless a person says so", async (t) => {
+    const dir = await folder(t);
+    const program = join(dir, "yt-dlp");
+    writeFileSync(program, '#!/bin/sh\n[ "$1" = --version ] && echo 2025.01.01\nexit 1\n', {
+      mode: 0o755,
+    });
+    const egress = { resolve: async () => ["203.0.113.7"] };
+    const old = { ...io, env: { ...io.env, PATH: dir } };
+    const fetch = async (allowOldYtDlp: boolean): Promise<unknown> =>
+      openDownloader({
+        io: old,
+        settings: { allowPrivateUrls: false, allowOldYtDlp },
+        egress,
+      }).fetch("https://site.example/a", join(dir, "to"), { signal: t.signal });
+
+    await assert.rejects(fetch(false), { kind: "config", message: /2025\.01\.01 has known holes/ });
+    await assert.rejects(fetch(true), (error: Error) => !/known holes/.test(error.message));
   });
 
   test("what isn't there is an error that says so, and leaves no file that looks finished", async (t) => {

@@ -1,7 +1,7 @@
 /**
- * yt-dlp as a sandboxed child with a network, one a video: no configuration, no cookies, no home
- * folder, fixed output names. Private addresses are refused before it starts;
- * docs/decisions/2026-11-24-downloads.md says what that does not cover.
+ * yt-dlp as a sandboxed child, one a video: no configuration, no cookies, no home folder, fixed output
+ * names. Private addresses are refused before it starts, and by the proxy through which it goes out;
+ * docs/decisions/2026-11-24-downloads.md says what that covers.
  */
 import {
   existsSync,
@@ -19,13 +19,13 @@ import { ClipscribeError } from "../../core/errors.ts";
 import { extensionOf } from "../../core/media-types.ts";
 import { checkUrl } from "../../core/url.ts";
 import type { Download, Downloader, FetchOptions } from "../../ports/downloader.ts";
+import type { EgressOptions } from "../egress/egress-proxy.ts";
 import { isPrivateAddress, resolveHost } from "../egress/private-address.ts";
 import { findProgram } from "../ffmpeg/media-tools.ts";
-import { detectSandbox } from "../sandbox/detect-sandbox.ts";
-import { openSandbox } from "../sandbox/sandboxed.ts";
-import type { Sandbox, SandboxedResult } from "../sandbox/sandboxed.ts";
+import type { SandboxedResult } from "../sandbox/sandboxed.ts";
+import { openYtDlp } from "./run-yt-dlp.ts";
+import type { YtDlpCall, YtDlpResult } from "./run-yt-dlp.ts";
 import {
-  ENVIRONMENT,
   MAX_DOWNLOAD_BYTES,
   STEM,
   fetchArguments,
@@ -39,9 +39,6 @@ import { ageOfVersion, updateHint } from "./yt-dlp-version.ts";
 const FETCH_TIMEOUT_MS = 4 * 60 * 60 * 1000;
 /** A page, and what it loads to say what is in it. */
 const LOOK_TIMEOUT_MS = 3 * 60 * 1000;
-const VERSION_TIMEOUT_MS = 20_000;
-const MAX_MEMORY_BYTES = 4 * 1024 ** 3;
-const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
 /** The addresses of media in it are valid for some hours. */
 const LOOK_FRESH_MS = 60 * 60 * 1000;
 const CAPTIONS = ["vtt", "srt"];
@@ -49,54 +46,54 @@ const MEBIBYTE = 1024 * 1024;
 
 export interface DownloaderOptions {
   io: { env: Readonly<Record<string, string | undefined>>; platform: NodeJS.Platform };
-  settings: { allowPrivateUrls: boolean };
+  settings: { allowPrivateUrls: boolean; allowOldYtDlp?: boolean };
+  egress?: EgressOptions;
   now?: () => Date;
 }
 
 export function openDownloader(options: DownloaderOptions): Downloader {
-  const { io, settings } = options;
-  let sandbox: Sandbox | undefined;
+  const { io, settings, now = () => new Date() } = options;
+  const egress = {
+    resolve: resolveHost,
+    isAllowed: (address: string) => settings.allowPrivateUrls || !isPrivateAddress(address),
+    ...options.egress,
+  };
+  const ytDlp = openYtDlp(io.platform, egress);
 
   /** @throws `contract`, `denied`, `config`: nothing is asked of an address that may not be. */
-  async function admit(text: string, dir: string): Promise<{ url: URL; program: string }> {
+  async function admit(
+    text: string,
+    dir: string,
+    signal: AbortSignal,
+  ): Promise<{ url: URL; program: string }> {
     const url = checkUrl(text);
-    if (!settings.allowPrivateUrls) await refusePrivate(url);
-    const program = findProgram("yt-dlp", io.env["PATH"] ?? "");
+    const addresses = await resolveUrl(url, egress.resolve);
+    if (!addresses.every(egress.isAllowed)) throw isPrivate(url.hostname);
+    const program = findProgram("yt-dlp", pathWithHome(io.env));
     if (program === undefined) throw notInstalled(io.platform);
     mkdirSync(dir, { recursive: true });
+    // One's own servers may be old friends; what lies on the web is a stranger's.
+    const isWeb = !addresses.some(isPrivateAddress);
+    if (isWeb && settings.allowOldYtDlp !== true) await refuseOld({ program, dir, signal });
     return { url, program };
   }
 
-  function run(
-    call: { program: string; args: string[]; dir: string; timeoutMs: number; signal: AbortSignal },
-    onStdoutLine?: (line: string) => void,
-  ): Promise<SandboxedResult> {
-    sandbox ??= openSandbox(detectSandbox({ platform: io.platform }));
-    const { dir, ...rest } = call;
-    return sandbox.run({
-      ...rest,
-      readable: [],
-      writableDir: dir,
-      network: true,
-      caps: {
-        memoryBytes: MAX_MEMORY_BYTES,
-        cpuSeconds: Math.ceil(call.timeoutMs / 1000),
-        fileBytes: MAX_DOWNLOAD_BYTES,
-      },
-      maxStdoutBytes: MAX_STDOUT_BYTES,
-      env: ENVIRONMENT,
-      onStdoutLine,
+  async function refuseOld(at: Pick<YtDlpCall, "program" | "dir" | "signal">): Promise<void> {
+    const version = await ytDlp.version(at);
+    if (ageOfVersion(version, now())?.hasKnownHoles !== true) return;
+    throw new ClipscribeError("config", `yt-dlp ${version} has known holes and is not let out`, {
+      hint: `${updateHint(io.platform)}; or set CLIPSCRIBE_ALLOW_OLD_YT_DLP=yes`,
     });
   }
 
   async function fail(
-    result: SandboxedResult,
+    result: YtDlpResult,
     url: URL,
-    at: { program: string; dir: string; signal: AbortSignal },
+    at: Pick<YtDlpCall, "program" | "dir" | "signal">,
   ): Promise<ClipscribeError> {
-    const call = { ...at, args: ["--version"], timeoutMs: VERSION_TIMEOUT_MS };
-    const { stdout } = await run(call).catch(() => ({ stdout: "" }));
-    const age = ageOfVersion(stdout.trim(), (options.now ?? (() => new Date()))());
+    const [led] = result.refusedHosts;
+    if (led !== undefined) return isPrivate(led, url);
+    const age = ageOfVersion(await ytDlp.version(at), now());
     const sentence = `yt-dlp is ${age?.days} days old: ${updateHint(io.platform)}`;
     return describeFailure(result, url, age?.isOld === true ? sentence : null);
   }
@@ -105,8 +102,8 @@ export function openDownloader(options: DownloaderOptions): Downloader {
     url: URL,
     at: { program: string; dir: string; signal: AbortSignal },
   ): Promise<SiteInfo> {
-    const args = lookArguments(url.href);
-    const result = await run({ ...at, args, timeoutMs: LOOK_TIMEOUT_MS });
+    const args = (proxy: string): string[] => lookArguments(url.href, proxy);
+    const result = await ytDlp.run({ ...at, args, timeoutMs: LOOK_TIMEOUT_MS });
     if (result.exitCode !== 0) throw await fail(result, url, at);
     const info = parseInfo(result.stdout, url);
     writeFileSync(lookFileOf(at.dir, url), result.stdout);
@@ -115,31 +112,31 @@ export function openDownloader(options: DownloaderOptions): Downloader {
 
   return {
     async look(text, dir, { signal }) {
-      const { url, program } = await admit(text, dir);
+      const { url, program } = await admit(text, dir, signal);
       return readLook(await ask(url, { program, dir, signal }), url);
     },
     async fetch(text, dir, wanted) {
       const { signal } = wanted;
-      const { url, program } = await admit(text, dir);
+      const { url, program } = await admit(text, dir, signal);
       const at = { program, dir, signal };
       const lookFile = lookFileOf(dir, url);
       const known = readFresh(lookFile);
       const info = known === undefined ? await ask(url, at) : parseInfo(known, url);
       if (readLook(info, url).kind === "playlist") throw isPlaylist(url);
-      const args = (file: string | null): string[] =>
+      const args = (file: string | null) => (proxy: string) =>
         fetchArguments({
           url: url.href,
           soundOnly: wanted.soundOnly ?? false,
           captions: chooseCaptions(info, wanted.languages ?? []),
           lookFile: file,
-          proxy: null,
+          proxy,
         });
       const onLine = showProgress(wanted, url);
       const call = { ...at, timeoutMs: FETCH_TIMEOUT_MS };
-      let result = await run({ ...call, args: args(lookFile) }, onLine);
+      let result = await ytDlp.run({ ...call, args: args(lookFile) }, onLine);
       // What the site said a while ago may have lost its validity.
       if (result.exitCode !== 0 && known !== undefined) {
-        result = await run({ ...call, args: args(null) }, onLine);
+        result = await ytDlp.run({ ...call, args: args(null) }, onLine);
       }
       rmSync(lookFile, { force: true });
       if (result.exitCode !== 0) throw await fail(result, url, at);
@@ -226,23 +223,36 @@ function isPlaylist(url: URL): ClipscribeError {
   });
 }
 
-async function refusePrivate(url: URL): Promise<void> {
-  const host = url.hostname;
-  let addresses: string[];
+async function resolveUrl(
+  url: URL,
+  resolve: (hostname: string) => Promise<string[]>,
+): Promise<string[]> {
   try {
-    addresses = await resolveHost(host);
+    return await resolve(url.hostname);
   } catch (cause) {
     throw new ClipscribeError("transient", "the site's name can't be resolved", {
-      details: { host },
+      details: { host: url.hostname },
       hint: "check your connection and the address, then run again",
       cause,
     });
   }
-  if (!addresses.some(isPrivateAddress)) return;
-  throw new ClipscribeError("denied", "the address lies in a private network", {
-    details: { host },
+}
+
+/** `page`: what led there, where the address itself did not. */
+function isPrivate(host: string, page?: URL): ClipscribeError {
+  const message =
+    page === undefined
+      ? "the address lies in a private network"
+      : "the page leads into a private network, where nothing is fetched";
+  return new ClipscribeError("denied", message, {
+    details: { host, ...(page !== undefined && { page: page.hostname }) },
     hint: "set CLIPSCRIBE_ALLOW_PRIVATE=url if you mean it",
   });
+}
+
+/** pipx puts programs where not every shell looks. */
+function pathWithHome({ PATH = "", HOME }: DownloaderOptions["io"]["env"]): string {
+  return HOME === undefined ? PATH : `${PATH}:${join(HOME, ".local", "bin")}`;
 }
 
 function notInstalled(platform: NodeJS.Platform): ClipscribeError {
