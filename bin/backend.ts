@@ -63,6 +63,7 @@ export async function openBackend(
     secretAccessKey: needed(settings, "R2_SECRET_ACCESS_KEY"),
     sessionToken: settings.all.get("R2_SESSION_TOKEN")?.value ?? undefined,
     minWriteIntervalMs: where.kind === "r2" ? R2_WRITE_INTERVAL_MS : 0,
+    etags: where.kind === "r2" ? "md5" : "opaque",
   });
   opened.push(raw);
   const tries = { ...TRIES, clock: systemClock, random: Math.random };

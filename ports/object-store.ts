@@ -31,6 +31,22 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Hex digests of a body. */
+export interface BodyDigests {
+  md5?: string | undefined;
+  sha256?: string | undefined;
+}
+
+export interface SendOptions extends RequestOptions {
+  /** Of the whole body, where they are known: a store that wants one need not compute it again. */
+  digests?: BodyDigests | undefined;
+  /**
+   * Called before each piece of the body leaves, with its size; waits as long as the pace demands.
+   * A store that sends nothing anywhere does not call it.
+   */
+  beforeBytes?: ((bytes: number) => Promise<void> | void) | undefined;
+}
+
 export interface GetOptions extends RequestOptions {
   /** Answers `undefined` when the object still has this etag. */
   ifNoneMatch?: Etag | undefined;
@@ -56,7 +72,7 @@ export interface ListOptions extends RequestOptions {
  */
 export type Durability = "synced" | "recomputable";
 
-export interface PutOptions extends RequestOptions {
+export interface PutOptions extends SendOptions {
   /** Only if it is still the current etag; with `null`, only if the key does not exist. */
   ifMatch?: Etag | null | undefined;
   contentType?: string | undefined;
@@ -83,6 +99,13 @@ export const MAX_PAGE_KEYS = 1_000;
 export interface ObjectStore {
   /** Smallest time between two writes of one key, in milliseconds; R2: 1,000. 0 is no limit. */
   readonly minWriteIntervalMs: number;
+  /**
+   * `md5`: the etag of a put is its body's MD5; of an upload, the MD5 of its parts' MD5s, `-`, their
+   * number. So who sent them can tell what was stored. `opaque`: it says nothing.
+   */
+  readonly etags: "md5" | "opaque";
+  /** Digests that are sent with a body: whoever reads it anyway may compute them on the way. */
+  readonly wantedDigests: readonly (keyof BodyDigests)[];
 
   /**
    * Reads a whole object, or a range of it, into memory. `undefined` only with `ifNoneMatch`.
@@ -119,7 +142,7 @@ export interface ObjectStore {
     uploadId: string,
     partNumber: number,
     body: Uint8Array,
-    options?: RequestOptions,
+    options?: SendOptions,
   ): Promise<UploadPart>;
   /** Lists the parts that arrived, by number. @throws `missing` for no such upload. */
   listParts(key: ObjectKey, uploadId: string, options?: RequestOptions): Promise<UploadPart[]>;

@@ -45,6 +45,7 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     accessKeyId: address.access_key_id,
     secretAccessKey: address.secret_access_key,
     minWriteIntervalMs: 0,
+    etags: "md5",
   });
   const env: Record<string, string> = {
     PATH: process.env["PATH"] ?? "",

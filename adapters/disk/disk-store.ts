@@ -98,6 +98,8 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
 
   const store: DiskStore = {
     minWriteIntervalMs: 0,
+    etags: "opaque",
+    wantedDigests: [],
     pathOf,
 
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {

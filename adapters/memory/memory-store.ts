@@ -51,6 +51,8 @@ export function openMemoryStore(now: () => Date = () => new Date()): ObjectStore
 
   return {
     minWriteIntervalMs: 0,
+    etags: "opaque",
+    wantedDigests: [],
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
       throwIfAborted(get.signal);
       const object = held(key);

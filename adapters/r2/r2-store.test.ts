@@ -18,6 +18,7 @@ async function open(t: TestContext): Promise<ObjectStore> {
     accessKeyId: address.access_key_id,
     secretAccessKey: address.secret_access_key,
     minWriteIntervalMs: 0,
+    etags: "md5",
   });
   t.after(async () => {
     store[Symbol.dispose]();

@@ -15,7 +15,6 @@ import {
   ListPartsCommand,
   PutObjectCommand,
   S3Client,
-  UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
@@ -30,11 +29,13 @@ import type {
   ObjectStore,
   PutOptions,
   RequestOptions,
+  SendOptions,
   StreamOptions,
   StoredObject,
   UploadPart,
 } from "../../ports/object-store.ts";
 import { describeS3Error, isNotModified } from "./r2-error.ts";
+import { openSignedPuts } from "./signed-puts.ts";
 
 export interface R2Options {
   endpoint: string;
@@ -44,6 +45,10 @@ export interface R2Options {
   sessionToken?: string | undefined;
   /** R2: 1,000 between two writes of a key. */
   minWriteIntervalMs: number;
+  /** R2's are MD5s; another S3's may be those of encrypted bytes. */
+  etags: "md5" | "opaque";
+  /** No byte of an upload leaves for so long: it is given up, and can be resumed. */
+  stallMs?: number | undefined;
 }
 
 /** Streams up to this size are one request; longer ones go in parts of this size. */
@@ -74,6 +79,8 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     },
   });
 
+  const puts = openSignedPuts(options);
+
   async function call<Result>(
     about: { key?: ObjectKey; signal?: AbortSignal | undefined },
     work: (abort: { abortSignal?: AbortSignal }) => Promise<Result>,
@@ -102,17 +109,6 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     );
   }
 
-  async function put(key: ObjectKey, body: Uint8Array, options: PutOptions = {}): Promise<Etag> {
-    const { signal, contentType: ContentType } = options;
-    const answer = await call({ key, signal }, async (abort) =>
-      client.send(
-        new PutObjectCommand({ Bucket, Key: key, Body: body, ContentType, ...conditions(options) }),
-        abort,
-      ),
-    );
-    return etagOf(answer.ETag);
-  }
-
   async function createUpload(key: ObjectKey, options: Omit<PutOptions, "ifMatch"> = {}) {
     const { signal, contentType: ContentType } = options;
     const { UploadId = "" } = await call({ key, signal }, async (abort) =>
@@ -123,18 +119,13 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
 
   async function putPart(
     key: ObjectKey,
-    UploadId: string,
+    uploadId: string,
     partNumber: number,
     body: Uint8Array,
-    { signal }: RequestOptions = {},
+    part: SendOptions = {},
   ): Promise<UploadPart> {
-    const { ETag } = await call({ key, signal }, async (abort) =>
-      client.send(
-        new UploadPartCommand({ Bucket, Key: key, UploadId, PartNumber: partNumber, Body: body }),
-        abort,
-      ),
-    );
-    return { partNumber, etag: etagOf(ETag), sizeBytes: body.length };
+    const etag = await puts.putPart(key, uploadId, partNumber, body, part);
+    return { partNumber, etag, sizeBytes: body.length };
   }
 
   async function completeUpload(
@@ -172,6 +163,8 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
 
   const store: ObjectStore = {
     minWriteIntervalMs: options.minWriteIntervalMs,
+    etags: options.etags,
+    wantedDigests: puts.wantedDigests,
 
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
       const found = await getObject(key, get);
@@ -189,7 +182,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       return { ...info, body: guarded(key, body, get.signal) };
     },
 
-    put,
+    put: async (key, body, put = {}) => puts.put(key, body, put),
     createUpload,
     putPart,
     completeUpload,
@@ -199,7 +192,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       const parts = inParts(body);
       const first = await parts.next();
       const second = first.done === true ? first : await parts.next();
-      if (second.done === true) return put(key, first.value ?? new Uint8Array(), options);
+      if (second.done === true) return puts.put(key, first.value ?? new Uint8Array(), options);
       const upload = await createUpload(key, options);
       try {
         const sent = [
@@ -310,7 +303,13 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       return new URL(url);
     },
   };
-  return { ...store, [Symbol.dispose]: () => client.destroy() };
+  return {
+    ...store,
+    [Symbol.dispose]: () => {
+      client.destroy();
+      puts[Symbol.dispose]();
+    },
+  };
 
   async function* guarded(
     key: ObjectKey,

@@ -1,0 +1,225 @@
+/**
+ * PUTs of objects and parts without the SDK, which spends half a millisecond of CPU on each: see
+ * docs/decisions/2026-11-25-upload-path.md. The same store, the same contract suite.
+ *
+ * The server is told what the body is (Content-MD5; over plain http the signature covers it, too)
+ * and refuses another. A body leaves in small pieces: a link on which none moves is given up soon,
+ * and one that is only slow never is.
+ */
+import { createHash } from "node:crypto";
+import type { Readable } from "node:stream";
+
+import { Pool } from "undici";
+
+import { ClipscribeError } from "../../core/errors.ts";
+import type { ObjectKey } from "../../core/keys.ts";
+import type { BodyDigests, Etag, PutOptions, SendOptions } from "../../ports/object-store.ts";
+import { describeS3Error } from "./r2-error.ts";
+import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
+import type { SigningKeys } from "./sign-request.ts";
+
+/** Four parts share a link of 64 kbit/s: a piece of each leaves in half a minute. */
+const PIECE_BYTES = 64 * 1024;
+/** No piece left for so long: the other side is gone (sleep, another network), or as good as. */
+export const STALL_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+const MAX_CONNECTIONS = 16;
+/** An error's body is a few hundred bytes of XML. */
+const MAX_ERROR_BYTES = 64 * 1024;
+
+export interface SignedPutsOptions extends SigningKeys {
+  endpoint: string;
+  bucket: string;
+  stallMs?: number | undefined;
+}
+
+export interface SignedPuts extends Disposable {
+  wantedDigests: readonly (keyof BodyDigests)[];
+  put(key: ObjectKey, body: Uint8Array, options: PutOptions): Promise<Etag>;
+  putPart(
+    key: ObjectKey,
+    uploadId: string,
+    partNumber: number,
+    body: Uint8Array,
+    options: SendOptions,
+  ): Promise<Etag>;
+}
+
+type Query = readonly (readonly [string, string])[];
+
+export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
+  const { bucket, stallMs = STALL_MS } = options;
+  const endpoint = new URL(options.endpoint);
+  const base = `${endpoint.pathname.replace(/\/+$/, "")}/${bucket}/`;
+  const isEncrypted = endpoint.protocol === "https:";
+  const sign = openSigner(options);
+  const pool = new Pool(endpoint.origin, {
+    connections: MAX_CONNECTIONS,
+    pipelining: 1,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    // The watch below knows more: these would take a slow link for a dead one.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+
+  async function send(
+    key: ObjectKey,
+    query: Query,
+    headers: Record<string, string>,
+    body: Uint8Array,
+    { signal, digests = {}, beforeBytes }: SendOptions,
+  ): Promise<Etag> {
+    const path = encodePath(`${base}${key}`);
+    const md5 = digests.md5 ?? createHash("md5").update(body).digest("hex");
+    const payload = isEncrypted
+      ? "UNSIGNED-PAYLOAD"
+      : (digests.sha256 ?? createHash("sha256").update(body).digest("hex"));
+    const watch = new StallWatch(stallMs, signal);
+    try {
+      signal?.throwIfAborted();
+      const signed = sign(
+        {
+          method: "PUT",
+          host: endpoint.host,
+          path,
+          query,
+          headers: { ...headers, "content-md5": Buffer.from(md5, "hex").toString("base64") },
+          payload,
+        },
+        new Date(),
+      );
+      const answer = await pool.request({
+        method: "PUT",
+        path: query.length === 0 ? path : `${path}?${encodeQuery(query)}`,
+        headers: { ...signed, "content-length": `${body.length}` },
+        // Any async iterable will do; its types name only Node's streams.
+        body: inPieces(body, watch, beforeBytes) as unknown as Readable,
+        signal: watch.signal,
+      });
+      const text = await readStart(answer.body);
+      const { statusCode } = answer;
+      if (statusCode !== 200) throw refusal(statusCode, text);
+      const { etag } = answer.headers;
+      if (typeof etag === "string" && etag !== "") return etag.replaceAll('"', "") as Etag;
+      throw new ClipscribeError("transient", "something else answers in the bucket's place", {
+        details: { bucket },
+        hint: "sign in to the network that you are on, or correct R2_ENDPOINT",
+      });
+    } catch (error) {
+      if (watch.isStalled) {
+        throw new ClipscribeError("transient", "the upload stands still", {
+          details: { key, seconds: Math.round(stallMs / 1000) },
+          hint: "check the connection; it goes on where it was",
+          cause: error,
+        });
+      }
+      throw describeS3Error(error, { key, bucket, signal });
+    } finally {
+      watch.end();
+    }
+  }
+
+  return {
+    wantedDigests: isEncrypted ? ["md5"] : ["md5", "sha256"],
+    put: async (key, body, put) => {
+      const { ifMatch, contentType } = put;
+      const headers: Record<string, string> = {};
+      if (contentType !== undefined) headers["content-type"] = contentType;
+      if (ifMatch === null) headers["if-none-match"] = "*";
+      else if (ifMatch !== undefined) headers["if-match"] = `"${ifMatch}"`;
+      return send(key, [], headers, body, put);
+    },
+    putPart: async (key, uploadId, partNumber, body, part) => {
+      const query = [["partNumber", `${partNumber}`] as const, ["uploadId", uploadId] as const];
+      return send(key, query, {}, body, part);
+    },
+    [Symbol.dispose]: () => void pool.destroy(),
+  };
+}
+
+async function* inPieces(
+  body: Uint8Array,
+  watch: StallWatch,
+  beforeBytes: SendOptions["beforeBytes"],
+): AsyncGenerator<Uint8Array> {
+  watch.start();
+  for (let at = 0; at < body.length; at += PIECE_BYTES) {
+    const piece = body.subarray(at, at + PIECE_BYTES);
+    // Who waits for the pace does not stand still.
+    watch.pause();
+    await beforeBytes?.(piece.length);
+    watch.moved();
+    yield piece;
+  }
+  watch.sentAll();
+}
+
+/**
+ * Aborts when nothing moves, from the first piece on: before it, a connection is waited for, which
+ * has its own limit, or a turn among many. What was handed to the system may still wait there to be
+ * sent.
+ */
+class StallWatch {
+  readonly #stallMs: number;
+  readonly #ours = new AbortController();
+  #startedMs = 0;
+  readonly signal: AbortSignal;
+  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+  isStalled = false;
+
+  constructor(stallMs: number, theirs: AbortSignal | undefined) {
+    this.#stallMs = stallMs;
+    this.signal =
+      theirs === undefined ? this.#ours.signal : AbortSignal.any([theirs, this.#ours.signal]);
+  }
+
+  start(): void {
+    this.#startedMs = performance.now();
+  }
+
+  moved(): void {
+    this.#wait(this.#stallMs);
+  }
+
+  pause(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** A link that took minutes for the body may take as long for what is left in buffers. */
+  sentAll(): void {
+    this.#wait(this.#stallMs + performance.now() - this.#startedMs);
+  }
+
+  /** A body may be asked for its next piece even then. */
+  end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+  }
+
+  #wait(ms: number): void {
+    clearTimeout(this.#timer);
+    if (this.#isOver) return;
+    this.#timer = setTimeout(() => {
+      this.isStalled = true;
+      this.#ours.abort();
+    }, ms);
+  }
+}
+
+async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    if (bytes < MAX_ERROR_BYTES) chunks.push(chunk);
+    bytes += chunk.length;
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** In the shape of the SDK's errors, so that one place knows what they mean. */
+function refusal(httpStatusCode: number, text: string): Error {
+  const code = /<Code>([A-Za-z]{1,80})<\/Code>/.exec(text)?.[1] ?? "";
+  const message = /<Message>([^<]{0,300})/.exec(text)?.[1] ?? `HTTP ${httpStatusCode}`;
+  return Object.assign(new Error(message), { name: code, $metadata: { httpStatusCode } });
+}
