@@ -26,10 +26,12 @@ import type { Defences } from "../runner/defences.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import { serveStage } from "../runner/stage-port.ts";
 import type { RunnerWorld } from "../runner/world.ts";
+import type { Uploads } from "../sync/uploads.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
 import { openBackend } from "./backend.ts";
 import type { Io } from "./io.ts";
 import { makeFolder } from "./make-folder.ts";
+import { lazyUploads } from "./open-uploads.ts";
 import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
 
@@ -48,6 +50,8 @@ export interface Machine extends AsyncDisposable {
   /** Other machines work on the same store, and have no file of this one. */
   isShared: boolean;
   ledger: Ledger;
+  /** What all uploads to a shared store have in common. */
+  readonly uploads: Uploads;
   pool: StagePool;
   openWorld(pipeline: CheckedPipeline, listener: RunnerListener): RunnerWorld;
 }
@@ -81,10 +85,14 @@ export async function openMachine(
   const dir = join(settings.home, "sources");
   const uploaded = openBucketSources({ store, user, dir });
   const drops = openDropSources({ store, dir });
+  const uploads = lazyUploads(settings);
   return {
     store,
     isShared,
     ledger,
+    get uploads() {
+      return uploads.get();
+    },
     pool,
     openWorld: (pipeline, listener) => ({
       runner: newRunnerId(),
@@ -116,6 +124,7 @@ export async function openMachine(
     }),
     async [Symbol.asyncDispose]() {
       await pool.close();
+      await uploads[Symbol.asyncDispose]();
       ledger[Symbol.dispose]();
       await backend[Symbol.asyncDispose]();
     },

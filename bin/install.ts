@@ -10,6 +10,11 @@ export const WORKER_PATH = isBundle
   ? join(INSTALL_ROOT, "dist", "stage-worker.mjs")
   : join(INSTALL_ROOT, "runner", "stage-worker.ts");
 
+/** The entry of a thread that computes hashes. */
+export const DIGEST_THREAD_PATH = isBundle
+  ? join(INSTALL_ROOT, "dist", "digest-thread.mjs")
+  : join(INSTALL_ROOT, "adapters", "system", "digest-thread.ts");
+
 export function readVersion(): string {
   const text = readFileSync(join(INSTALL_ROOT, "package.json"), "utf8");
   return (JSON.parse(text) as { version: string }).version;

@@ -182,10 +182,31 @@ async function uploadSources(
   { machine, settings, view, signal }: Job,
   drops: Drop[],
 ): Promise<void> {
-  for (const { name, path, source } of drops) {
-    view.busy(`uploading ${safeLine(name, 120)}`);
+  const { uploads } = machine;
+  const totalBytes = drops.reduce((sum, { source }) => sum + source.size, 0);
+  const doneBytes = drops.map(() => 0);
+  const work = drops.map(async ({ name, path, source }, at) => {
     const key = sourceKey(settings.user, source);
-    await uploadSource(machine.store, key, { path, source, signal });
+    const tell = (bytes: number): void => {
+      doneBytes[at] = bytes;
+      const done = doneBytes.reduce((sum, each) => sum + each, 0);
+      const percent = Math.floor((done / Math.max(1, totalBytes)) * 100);
+      view.busy(
+        `uploading ${drops.length === 1 ? safeLine(name, 80) : `${drops.length} files`}: ${percent} %`,
+      );
+    };
+    await uploadSource(machine.store, key, {
+      path,
+      source,
+      signal,
+      uploads,
+      onProgress: (progress) => tell(progress.doneBytes),
+    });
+    tell(source.size);
+  });
+  // All of them: what arrives while another fails need not be sent again.
+  for (const end of await Promise.allSettled(work)) {
+    if (end.status === "rejected") throw end.reason;
   }
 }
 

@@ -82,6 +82,15 @@ export const SETTINGS: readonly SettingSpec[] = [
     problem: (value) => (/^(?:none|\d{1,9})$/.test(value) ? undefined : "give a number, or none"),
   },
   {
+    name: "CLIPSCRIBE_UPLOAD_MBIT_S",
+    fallback: "none",
+    about: "megabits a second that uploads may take, or none",
+    problem: (value) =>
+      value === "none" || (/^\d{1,6}(?:\.\d{1,3})?$/.test(value) && Number(value) > 0)
+        ? undefined
+        : "give megabits a second as 20 or 0.5, or none",
+  },
+  {
     name: "R2_ENDPOINT",
     fallback: null,
     about: "https://ACCOUNT.r2.cloudflarestorage.com, or any S3",

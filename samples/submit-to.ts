@@ -1,16 +1,20 @@
 /** Hands files over as an agent does: originals, records, states, tickets. For tests and benches. */
 import { createHash } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
 import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { openLedger } from "../adapters/ledger/ledger.ts";
+import { openUploadBook } from "../adapters/ledger/upload-book.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
 import type { Source } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { openDigestInPlace } from "../sync/digest-in-place.ts";
 import { submitJob } from "../sync/submit-job.ts";
 import { uploadSource } from "../sync/upload-source.ts";
+import { openUploads } from "../sync/uploads.ts";
 
 export const USER = UserId.parse("me");
 
@@ -39,9 +43,14 @@ export async function submitTo(
   });
   const { signal } = new AbortController();
   if (home === null) {
+    const folder = mkdtempSync(join(tmpdir(), "clipscribe-book-"));
+    using book = openUploadBook(join(folder, "ledger.db"), "test");
+    const openDigester = openDigestInPlace;
+    const uploads = openUploads({ book, openDigester, clock: systemClock, bytesPerSecond: null });
     for (const { path, source } of items) {
-      await uploadSource(store, sourceKey(USER, source), { path, source, signal });
+      await uploadSource(store, sourceKey(USER, source), { path, source, signal, uploads });
     }
+    rmSync(folder, { recursive: true, force: true });
   } else {
     using ledger = openLedger(join(home, "ledger.db"));
     for (const { path, source } of items) {

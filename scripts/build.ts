@@ -29,7 +29,11 @@ const startedAt = new Date();
 const { outputFiles } = await build({
   write: false,
   absWorkingDir: root,
-  entryPoints: { clipscribe: "bin/clipscribe.ts", "stage-worker": "runner/stage-worker.ts" },
+  entryPoints: {
+    clipscribe: "bin/clipscribe.ts",
+    "stage-worker": "runner/stage-worker.ts",
+    "digest-thread": "adapters/system/digest-thread.ts",
+  },
   outdir: dist,
   bundle: true,
   splitting: true,

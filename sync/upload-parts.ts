@@ -1,0 +1,269 @@
+/**
+ * A large file's way into the bucket, part by part. The file is read once: each part is hashed by
+ * itself and into the hash of the whole, then sent, while the next is read.
+ *
+ *   resume or begin ─► [read ─► hash ─► there already, and the same? | send ─► note]… ─►
+ *   whole hash = what was meant, still the same file? ─► Complete ─► etag and size as computed?
+ *
+ * Parts that arrived earlier are read and hashed again, and so compared with the file of today.
+ */
+import { createHash } from "node:crypto";
+
+import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
+import type { ObjectKey } from "../core/keys.ts";
+import type { PartDigests } from "../ports/file-digester.ts";
+import type { Etag, ObjectInfo, ObjectStore, UploadPart } from "../ports/object-store.ts";
+import type { FinishedPart, UnfinishedUpload } from "../ports/upload-book.ts";
+import { isReusable } from "./is-reusable.ts";
+import { changed, openSourceFile } from "./open-source-file.ts";
+import { cut, planParts } from "./plan-parts.ts";
+import type { ProgressCount } from "./upload-progress.ts";
+import type { UploadOptions, Uploaded } from "./upload-source.ts";
+import { withdraw } from "./withdraw.ts";
+
+/** R2 forgets an upload after 7 days: one that old is not begun upon again. */
+export const MAX_UPLOAD_AGE_MS = 6 * 24 * 60 * 60 * 1000;
+/** An upload that vanished (another process ended it, the bucket forgot it) is begun anew. */
+const MAX_BEGINNINGS = 3;
+const COMPLETE_TRIES = 4;
+const COMPLETE_WAIT_MS = 1_000;
+
+interface Upload extends UnfinishedUpload {
+  /** What the store has of it, and what we noted. */
+  arrived: ReadonlyMap<number, UploadPart>;
+  noted: ReadonlyMap<number, FinishedPart>;
+  /** The store does not know it any more. */
+  isGone: boolean;
+}
+
+interface Way extends UploadOptions {
+  store: ObjectStore;
+  key: ObjectKey;
+  count: ProgressCount;
+}
+
+export async function uploadParts(
+  store: ObjectStore,
+  key: ObjectKey,
+  options: UploadOptions,
+  count: ProgressCount,
+): Promise<Uploaded["how"]> {
+  const way: Way = { ...options, store, key, count };
+  const { book, clock } = options.uploads;
+  for (let beginning = 1; ; beginning++) {
+    const there = await store.head(key, { signal: options.signal });
+    if (isReusable(key, there, options.source.size, clock.now())) {
+      const unneeded = book.find(key);
+      if (unneeded !== undefined) await giveUp(way, unneeded);
+      return "kept";
+    }
+    const upload = (await resume(way)) ?? (await begin(way));
+    try {
+      const parts = await sendParts(way, upload);
+      await complete(way, upload, parts, there);
+      book.end(upload.uploadId);
+      return "sent";
+    } catch (error) {
+      if (upload.isGone && beginning < MAX_BEGINNINGS) {
+        book.end(upload.uploadId);
+        continue;
+      }
+      // The same file comes again after trouble on the way; after a change, it never does.
+      if (isKind(error, "contract", "missing")) await giveUp(way, upload);
+      throw error;
+    }
+  }
+}
+
+async function giveUp({ store, uploads, key }: Way, { uploadId }: UnfinishedUpload): Promise<void> {
+  try {
+    await store.abortUpload(key, uploadId);
+    uploads.book.end(uploadId);
+  } catch (error) {
+    // It stays in the book, and is aborted with what else is left over.
+    if (!isKind(error, "transient", "denied")) throw error;
+  }
+}
+
+async function resume({ store, key, source, uploads, signal }: Way): Promise<Upload | undefined> {
+  const { book, clock } = uploads;
+  const found = book.find(key);
+  if (found === undefined) return undefined;
+  const isOld = clock.now().getTime() - found.startedAt.getTime() > MAX_UPLOAD_AGE_MS;
+  const isOther = found.sha256 !== source.sha256 || found.sizeBytes !== source.size;
+  if (isOld || isOther) {
+    await store.abortUpload(key, found.uploadId, { signal });
+    book.end(found.uploadId);
+    return undefined;
+  }
+  try {
+    const listed = await store.listParts(key, found.uploadId, { signal });
+    const noted = book.parts(found.uploadId);
+    return { ...found, arrived: byNumber(listed), noted: byNumber(noted), isGone: false };
+  } catch (error) {
+    if (!isKind(error, "missing")) throw error;
+    book.end(found.uploadId);
+    return undefined;
+  }
+}
+
+async function begin({ store, key, source, path, uploads, signal }: Way): Promise<Upload> {
+  const { book, clock } = uploads;
+  const { media_type: contentType, sha256, size: sizeBytes } = source;
+  const uploadId = await store.createUpload(key, { contentType, signal });
+  const { partBytes } = planParts(sizeBytes, uploads.partBytes);
+  const upload = { key, uploadId, sha256, sizeBytes, partBytes, path, startedAt: clock.now() };
+  book.begin(upload);
+  return { ...upload, arrived: new Map(), noted: new Map(), isGone: false };
+}
+
+/** Once it returns, all parts are in the store, and they are of the file that was meant. */
+async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
+  const { source, uploads, store } = way;
+  const plan = cut(source.size, upload.partBytes);
+  const parts: UploadPart[] = [];
+  const tasks: Promise<void>[] = [];
+  const trouble = new AbortController();
+  const signal = AbortSignal.any([way.signal, trouble.signal]);
+  const digester = uploads.openDigester({
+    md5: store.etags === "md5" || store.wantedDigests.includes("md5"),
+  });
+  await using file = await openSourceFile(way.path, source);
+  try {
+    for (let number = 1; number <= plan.count; number++) {
+      const start = (number - 1) * plan.partBytes;
+      const length = Math.min(plan.partBytes, source.size - start);
+      const place = await uploads.room.enter(plan.partBytes, source.size, signal);
+      const body = place.buffer.subarray(0, length);
+      const send = async (): Promise<void> => {
+        // Asked for before the next part is read: the whole is hashed in the order of its parts.
+        const digests = await digester.add(body);
+        parts[number - 1] = await sendPart({ ...way, signal }, upload, number, body, digests);
+      };
+      try {
+        await file.read(body, start);
+        await file.assertSame();
+      } catch (error) {
+        place[Symbol.dispose]();
+        throw error;
+      }
+      tasks.push(
+        send()
+          .catch((error: unknown) => trouble.abort(error))
+          .finally(() => place[Symbol.dispose]()),
+      );
+    }
+    await Promise.all(tasks);
+    signal.throwIfAborted();
+    if ((await digester.finish()) !== source.sha256) throw changed(source);
+    await file.assertSame();
+    return parts;
+  } catch (error) {
+    trouble.abort(error);
+    await Promise.all(tasks);
+    throw way.signal.aborted ? asClipscribeError(way.signal.reason) : trouble.signal.reason;
+  } finally {
+    digester.drop();
+  }
+}
+
+async function sendPart(
+  { store, key, uploads, signal, count }: Way,
+  upload: Upload,
+  partNumber: number,
+  body: Uint8Array,
+  digests: PartDigests,
+): Promise<UploadPart> {
+  const progress = count.openPart(body.length, signal);
+  const there = upload.arrived.get(partNumber);
+  if (there !== undefined && isThatPart(there, upload, body, digests, store.etags)) {
+    progress.arrived();
+    return there;
+  }
+  try {
+    const { beforeBytes } = progress;
+    const options = { digests, signal, beforeBytes };
+    const part = await store.putPart(key, upload.uploadId, partNumber, body, options);
+    if (store.etags === "md5" && part.etag !== digests.md5) {
+      throw new ClipscribeError("transient", "the bucket did not store what was sent", {
+        details: { key, part: partNumber },
+        hint: "it is sent again; if this comes back, something on the way changes data",
+      });
+    }
+    uploads.book.addPart(upload.uploadId, { ...part, sha256: digests.sha256 });
+    progress.arrived();
+    return part;
+  } catch (error) {
+    progress.failed();
+    upload.isGone ||= isKind(error, "missing");
+    throw error;
+  }
+}
+
+/** It arrived before, and holds the bytes that the file has there today. */
+function isThatPart(
+  { partNumber, etag, sizeBytes }: UploadPart,
+  { noted }: Upload,
+  body: Uint8Array,
+  digests: PartDigests,
+  etags: ObjectStore["etags"],
+): boolean {
+  if (sizeBytes !== body.length) return false;
+  if (etags === "md5") return etag === digests.md5;
+  const note = noted.get(partNumber);
+  return note?.etag === etag && note.sha256 === digests.sha256;
+}
+
+/** Makes the object visible; an answer that is lost is looked for. */
+async function complete(
+  { store, key, source, uploads, signal }: Way,
+  upload: Upload,
+  parts: readonly UploadPart[],
+  before: ObjectInfo | undefined,
+): Promise<void> {
+  const expected = store.etags === "md5" ? etagOfParts(parts) : undefined;
+  const isIt = (found: ObjectInfo | undefined): boolean =>
+    found !== undefined &&
+    found.etag !== before?.etag &&
+    found.sizeBytes === source.size &&
+    found.etag === (expected ?? found.etag);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const ifMatch = before?.etag ?? null;
+      await store.completeUpload(key, upload.uploadId, parts, { ifMatch, signal });
+      const found = await store.head(key, { signal });
+      if (isIt(found)) return;
+      throw found === undefined ? vanished(key) : await withdraw(store, key, found.etag);
+    } catch (error) {
+      if (!isKind(error, "transient", "missing", "conflict")) throw error;
+      const found = await store.head(key, { signal });
+      if (isIt(found)) return;
+      // Others have put the same content there, in parts of another size.
+      if (isKind(error, "conflict") && isReusable(key, found, source.size, uploads.clock.now())) {
+        await store.abortUpload(key, upload.uploadId, { signal });
+        return;
+      }
+      upload.isGone ||= isKind(error, "missing");
+      if (upload.isGone || isKind(error, "conflict") || attempt === COMPLETE_TRIES) throw error;
+      await uploads.clock.sleep(COMPLETE_WAIT_MS * attempt, signal);
+    }
+  }
+}
+
+/** R2, S3: the MD5 of the parts' MD5s, and how many they are. */
+function etagOfParts(parts: readonly UploadPart[]): Etag {
+  const md5 = createHash("md5");
+  for (const { etag } of parts) md5.update(Buffer.from(etag, "hex"));
+  return `${md5.digest("hex")}-${parts.length}` as Etag;
+}
+
+function vanished(key: ObjectKey): ClipscribeError {
+  return new ClipscribeError("transient", "what was uploaded is not there", {
+    details: { key },
+    hint: "run again: it is sent anew",
+  });
+}
+
+function byNumber<Part extends { partNumber: number }>(parts: readonly Part[]): Map<number, Part> {
+  return new Map(parts.map((part) => [part.partNumber, part]));
+}
