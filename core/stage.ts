@@ -262,6 +262,8 @@ export interface StageContext {
 
   /** Reads a file as UTF-8; invalid bytes become U+FFFD. @throws `contract` above 64 MiB. */
   readText(file: InputFile | OutputFile): Promise<string>;
+  /** Reads a file as it is. @throws `contract` above 64 MiB. */
+  readBytes(file: InputFile | OutputFile): Promise<Uint8Array>;
   /** Returns the path of a file of that name in the scratch folder, which it makes. */
   outputFile(name: string): Promise<OutputFile>;
   /** Writes a file of that name into the scratch folder. */

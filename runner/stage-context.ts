@@ -17,7 +17,7 @@ import type {
 import type { StageHost } from "../ports/stage-pool.ts";
 import { hashFile } from "./stage-values.ts";
 
-/** A stage reads text as a whole; a larger file should be streamed by a tool. */
+/** A stage reads a file as a whole; a larger file should be streamed by a tool. */
 const MAX_READ_BYTES = 64 * 1024 * 1024;
 /** Enough for ffprobe's JSON of a medium with a thousand streams. */
 const DEFAULT_STDOUT_BYTES = 16 * 1024 * 1024;
@@ -55,7 +55,8 @@ export function createStageContext(options: StageContextOptions): StageContext {
       info: (message, details) => host.log("info", message, details ?? {}),
       warn: (message, details) => host.log("warn", message, details ?? {}),
     },
-    readText: readBounded,
+    readText: async (file) => (await readBounded(file)).toString("utf8"),
+    readBytes: readBounded,
     outputFile,
     async write(name, content) {
       const made = await outputFile(name);
@@ -110,13 +111,13 @@ async function describeMade({ path }: OutputFile): Promise<InputFile> {
 }
 
 /** Never reads more than the bound, whatever the file grows to meanwhile. */
-async function readBounded(file: InputFile | OutputFile): Promise<string> {
+async function readBounded(file: InputFile | OutputFile): Promise<Buffer> {
   await using handle = await open(file.path, "r");
   const { size } = await handle.stat();
   if (size > MAX_READ_BYTES) {
-    throw new ClipscribeError("contract", "a file is too large to read as text", {
+    throw new ClipscribeError("contract", "a file is too large to read as a whole", {
       details: { file: "name" in file ? file.name : basename(file.path), bytes: size },
-      hint: `text files may have at most ${MAX_READ_BYTES / 1024 / 1024} MiB`,
+      hint: `captions and texts may have at most ${MAX_READ_BYTES / 1024 / 1024} MiB`,
     });
   }
   const buffer = Buffer.alloc(size);
@@ -126,5 +127,5 @@ async function readBounded(file: InputFile | OutputFile): Promise<string> {
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
-  return buffer.toString("utf8", 0, filled);
+  return buffer.subarray(0, filled);
 }

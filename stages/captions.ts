@@ -12,6 +12,7 @@ import type { MediaStream } from "../core/media-info.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { defineStage, file, files, json } from "../core/stage.ts";
 import type { InputFile, StageContext } from "../core/stage.ts";
+import { decodeCaptions } from "./captions-text/decode-captions.ts";
 import { parseCaptions } from "./captions-text/parse-captions.ts";
 import type { CaptionFormat } from "./captions-text/parse-captions.ts";
 
@@ -122,15 +123,27 @@ async function readSidecar(
   ctx: StageContext,
 ): Promise<CaptionTrack | undefined> {
   const name = safeLine(sidecar.name, 200);
-  const text = await ctx.readText(sidecar);
-  if (text.includes("\u0000") || text.includes("\ufffd")) {
-    ctx.log.warn("a caption file is not UTF-8 and was left out", { file: name });
-    return undefined;
-  }
   const extension = /\.([a-z]+)$/i.exec(sidecar.name)?.[1]?.toLowerCase();
   const format: CaptionFormat = extension === "srt" ? "srt" : "vtt";
   const language =
     /\.([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})?)\.[a-z]+$/.exec(sidecar.name)?.[1] ?? null;
+  const decoded = decodeCaptions(
+    await ctx.readBytes(sidecar),
+    language === null ? null : baseLanguage(language),
+  );
+  if (decoded === undefined) {
+    ctx.log.warn("a caption file was left out: its letters can't be told; save it as UTF-8", {
+      file: name,
+    });
+    return undefined;
+  }
+  const { text, encoding, isCertain } = decoded;
+  if (!isCertain) {
+    ctx.log.warn("a caption file is not Unicode: look at its accents, or save it as UTF-8", {
+      file: name,
+      read_as: encoding,
+    });
+  }
   return parseTrack(text, format, duration, ctx, {
     origin: "sidecar",
     language: language === null ? null : baseLanguage(language),

@@ -227,6 +227,33 @@ describe("captions", () => {
     assert.equal(tracks[1]?.cues[0]?.speaker, "Elena");
   });
 
+  test("UTF-16 is read as what it says, Western bytes with a warning, others not at all", async (t) => {
+    const vtt = "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nLe pont a été fermé.\n";
+    await writeFile(file("wide.fr.vtt"), `\ufeff${vtt}`, "utf16le");
+    await writeFile(file("narrow.fr.vtt"), vtt, "latin1");
+    await writeFile(
+      file("other.vtt"),
+      Buffer.from(vtt.replace("Le pont", "Ìîñò çàêðûò"), "latin1"),
+    );
+    const names = ["wide.fr.vtt", "narrow.fr.vtt", "other.vtt"];
+    const media = await mediaOf(t, "sound.mp3");
+    const input = { source: file("sound.mp3"), media, sidecars: names.map(file) };
+
+    const { json, log } = await runStage(t, captions, { input, tools });
+
+    const { tracks } = json["captions"] as Captions;
+    assert.deepEqual(
+      tracks.map(({ label, cues }) => [label, cues[0]?.text]),
+      [
+        ["wide.fr.vtt", "Le pont a été fermé."],
+        ["narrow.fr.vtt", "Le pont a été fermé."],
+      ],
+    );
+    const said = log.map(({ message, details }) => `${message} ${String(details["file"])}`);
+    assert.match(said[0] ?? "", /not Unicode: look at its accents.* narrow\.fr\.vtt/);
+    assert.match(said[1] ?? "", /left out.*save it as UTF-8 other\.vtt/);
+  });
+
   test("no captions are no artifact; an unusable file is said in the log", async (t) => {
     await writeFile(file("broken.vtt"), "WEBVTT\n\n00:00:09.000 --> 00:00:03.000\nbackwards\n");
     const media = await mediaOf(t, "sound.mp3");
