@@ -4,9 +4,10 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 
 import { hasKind } from "../core/errors.ts";
+import { escapeMarkdown } from "../core/escape-text.ts";
 import { drawGraph } from "./report/graph-svg.ts";
 import { formatSpan, linkTo } from "./report/links.ts";
-import { contentPolicy, escapeMarkdown, renderTemplate } from "./report/render-template.ts";
+import { contentPolicy, renderTemplate } from "./report/render-template.ts";
 
 describe("links to a second", () => {
   test("YouTube gets t=, other pages and the player a media fragment", () => {

@@ -3,7 +3,7 @@
  * JSON `{text, media, "media-time"}`, the text as HTML with time stamps that its player follows.
  */
 import type { Transcript } from "../../core/transcript.ts";
-import { escapeXml } from "./escape-xml.ts";
+import { escapeXml } from "../../core/escape-text.ts";
 import { formatClock } from "./timecode.ts";
 import { speakerTurns } from "./turns.ts";
 

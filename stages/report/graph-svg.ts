@@ -10,7 +10,7 @@ import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY
 
 import { QUIET_TYPES } from "../../core/intelligence.ts";
 import type { KnowledgeGraph } from "../../core/intelligence.ts";
-import { escapeXml } from "../formats/escape-xml.ts";
+import { escapeXml } from "../../core/escape-text.ts";
 
 const STEPS = 350;
 /** More nodes than this are a cloud that nobody reads; the data file has all. */

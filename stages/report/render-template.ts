@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { Liquid } from "liquidjs";
 
 import { ClipscribeError } from "../../core/errors.ts";
+import { escapeMarkdown } from "../../core/escape-text.ts";
 
 /** Milliseconds; a report of ten hours takes about one second. */
 const RENDER_LIMIT_MS = 60_000;
@@ -66,14 +67,4 @@ export function contentPolicy(template: string): string {
     "base-uri 'none'",
     "form-action 'none'",
   ].join("; ");
-}
-
-/** Text that stays text in Markdown: no links, images, HTML, headings, tables or rules. */
-export function escapeMarkdown(text: string): string {
-  return text
-    .replaceAll(/[\\`*_{}[\]<>()#|~!$]/g, String.raw`\$&`)
-    .replaceAll(/(?<=^|\n)(\s*)([-+=]|\d+[.)])/g, String.raw`$1\$2`)
-    .replaceAll(/\n{2,}/g, "\n")
-    .replaceAll("&", "&amp;")
-    .replaceAll(/\b(https?|ftp|www)(?=[:.])/gi, (scheme) => `${scheme}\u2060`);
 }
