@@ -19,6 +19,7 @@ describe("addresses", () => {
     "::ffff:7f00:1",
     "64:ff9b::7f00:1",
     "2002:7f00:1::",
+    "::7f00:1",
   ]) {
     test(`${address} is private`, () => assert.equal(isPrivateAddress(address), true));
   }

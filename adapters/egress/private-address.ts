@@ -21,7 +21,7 @@ function privateAddresses(): BlockList {
     list.addSubnet(net, bits, "ipv4");
   }
   for (const [net, bits] of [
-    ["::", 127],
+    ["::", 96],
     ["fc00::", 7],
     ["fe80::", 10],
     ["ff00::", 8],
