@@ -91,6 +91,12 @@ const inlinePool: StagePool = {
   close: () => Promise.resolve(),
 };
 
+const NO_MAIL: RunnerWorld["mail"] = {
+  notifiers: {},
+  defaults: { email: null, webhook: null },
+  resultsUrl: (job) => `memory:${job}/`,
+};
+
 export interface EngineOptions {
   store?: ObjectStore;
   queue?: EventQueue;
@@ -131,6 +137,7 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     },
     providers: options.providers ?? { transcribers: [], chats: [], paid: new Map() },
     timestamps: null,
+    mail: NO_MAIL,
     processes: null,
     cores: 2,
     items: 2,

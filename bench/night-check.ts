@@ -64,10 +64,14 @@ export async function checkBucket(
     if (state.owner !== null || ["queued", "processing"].includes(state.status)) {
       problems.push(`${name} is ${state.status}, owned by ${state.owner}`);
     }
-    const prefix = `results/${user}/${name}/`;
+    // What a job yields as a whole lies beside its items' folders, in no folder of its own.
+    const isJob = file === "_job.json";
+    const prefix = isJob ? `results/${user}/${job}/` : `results/${user}/${name}/`;
     if (state.manifest === null) {
       if (state.status === "complete") problems.push(`${name} is complete, with no manifest`);
-      if ([...shown].some((each) => each.startsWith(prefix))) {
+      const isMine = (key: string): boolean =>
+        key.startsWith(prefix) && !(isJob && key.slice(prefix.length).includes("/"));
+      if ([...shown].some(isMine)) {
         problems.push(`${name} shows results that nobody published`);
       }
       continue;

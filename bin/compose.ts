@@ -32,6 +32,7 @@ import { openBackend } from "./backend.ts";
 import type { Io } from "./io.ts";
 import { makeFolder } from "./make-folder.ts";
 import { lazyUploads } from "./open-uploads.ts";
+import { openMail } from "./mail.ts";
 import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
 
@@ -81,6 +82,7 @@ export async function openMachine(
   const providers = openProviders(settings);
   const tsaUrl = settings.all.get("CLIPSCRIBE_TSA_URL")?.value ?? null;
   const timestamps = tsaUrl === null ? null : lazyTimestamps(tsaUrl);
+  const mail = openMail(settings);
   const { user } = settings;
   const dir = join(settings.home, "sources");
   const uploaded = openBucketSources({ store, user, dir });
@@ -114,6 +116,7 @@ export async function openMachine(
       },
       providers,
       timestamps,
+      mail,
       processes: isShared ? null : processes,
       cores,
       items: cores * ITEMS_PER_CORE,
@@ -125,6 +128,7 @@ export async function openMachine(
     async [Symbol.asyncDispose]() {
       await pool.close();
       await uploads[Symbol.asyncDispose]();
+      await mail[Symbol.asyncDispose]();
       ledger[Symbol.dispose]();
       await backend[Symbol.asyncDispose]();
     },

@@ -4,8 +4,8 @@
  * `keysOf(user)` can't leave that user's prefixes.
  */
 import { ClipscribeError } from "./errors.ts";
-import { ItemId, JobId, Lane, RunNumber, UserId } from "./ids.ts";
-import type { RunnerId, Sha256 } from "./ids.ts";
+import { ItemId, JobId, Lane, RunNumber, Sha256, UserId } from "./ids.ts";
+import type { RunnerId } from "./ids.ts";
 
 declare const objectKey: unique symbol;
 /** A key of the bucket: UTF-8, at most 1,024 bytes (R2's limit), without `.` and `..` segments. */
@@ -16,6 +16,9 @@ export const MAX_KEY_BYTES = 1024;
 
 /** The claim of job-level stages: `items/_job.json`. Not an ItemId, so no drop can take it. */
 export const JOB_ITEM = "_job";
+
+const FINISH_REQUEST = "finish.json";
+const DEAD_MESSAGE = "_message.";
 
 const publishedSegment = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
 
@@ -34,12 +37,22 @@ export interface UserKeys {
   status(job: JobId): ObjectKey;
   results(job: JobId, item: ItemId): ObjectKey;
   result(job: JobId, item: ItemId, file: string): ObjectKey;
+  /** Of the job as a whole, beside its items' folders: a name with a dot, which no item has. */
+  jobResult(job: JobId, file: string): ObjectKey;
   cache(key: Sha256): ObjectKey;
   blob(sha256: Sha256): ObjectKey;
   /** Of all failed items. */
   deadItems(): ObjectKey;
   dead(job: JobId, item: ItemId): ObjectKey;
-  outbox(job: JobId, id: string): ObjectKey;
+  /** Of all messages that wait. */
+  outboxes(): ObjectKey;
+  outbox(job: JobId, id: Sha256): ObjectKey;
+  /** Asks whoever sends messages to see whether the job is finished. */
+  finishRequest(job: JobId): ObjectKey;
+  /** What became of a message that is over. */
+  message(job: JobId, id: Sha256): ObjectKey;
+  /** A message that can't be delivered. Not an item's, since no ItemId begins with `_`. */
+  deadMessage(job: JobId, id: Sha256): ObjectKey;
   budget(day: Date): ObjectKey;
   /** The book of what a job may cost. */
   jobBudget(job: JobId): ObjectKey;
@@ -61,11 +74,16 @@ export function keysOf(userId: UserId): UserKeys {
     status: (job) => key("jobs", user, job, "status.json"),
     results: (job, item) => key("results", user, job, item, ""),
     result: (job, item, file) => key("results", user, job, item, ...publishedPath(file)),
+    jobResult: (job, file) => key("results", user, job, ...jobLevelPath(file)),
     cache: (digest) => key("cache", user, `${digest}.json`),
     blob: (sha256) => key("blobs", user, sha256),
     deadItems: () => key("dead", user, ""),
     dead: (job, item) => key("dead", user, job, `${item}.json`),
-    outbox: (job, id) => key("outbox", user, job, `${id}.json`),
+    outboxes: () => key("outbox", user, ""),
+    outbox: (job, id) => key("outbox", user, job, `${Sha256.parse(id)}.json`),
+    finishRequest: (job) => key("outbox", user, job, FINISH_REQUEST),
+    message: (job, id) => key("jobs", user, job, "messages", `${Sha256.parse(id)}.json`),
+    deadMessage: (job, id) => key("dead", user, job, `${DEAD_MESSAGE}${Sha256.parse(id)}.json`),
     jobBudget: (job) => key("jobs", user, job, "budget.json"),
     budget: (day) => key("budgets", user, `${day.toISOString().slice(0, 10)}.json`),
   };
@@ -75,6 +93,8 @@ export const systemKeys = {
   runners: key("sys", "runners", ""),
   runner: (runner: RunnerId): ObjectKey => key("sys", "runners", `${runner}.json`),
   sweep: key("sys", "sweep.json"),
+  /** A receiver that said it is gone, by the digest of its address. */
+  webhook: (sha256: Sha256): ObjectKey => key("sys", "webhooks", `${sha256}.json`),
   poison: (sha256: Sha256): ObjectKey => key("sys", "poison", `${sha256}.json`),
   pipelineCurrent: key("pipelines", "current.json"),
   pipeline: (digest: Sha256, file: string): ObjectKey =>
@@ -118,6 +138,23 @@ export function parseDropKey(text: string): { user: UserId; key: ObjectKey } | u
   }
 }
 
+/** What waits under `outbox/{user}/{job}/`: a message, or the wish that a job be finished. */
+export type OutboxAddress = { job: JobId } & ({ kind: "message"; id: Sha256 } | { kind: "finish" });
+
+/** Anything else under the prefix gives `undefined`. */
+export function parseOutboxKey(text: string): OutboxAddress | undefined {
+  const [outbox, , name, file = "", ...rest] = text.split("/");
+  const job = JobId.safeParse(name).data;
+  if (outbox !== "outbox" || rest.length > 0 || job === undefined) return undefined;
+  if (file === FINISH_REQUEST) return { kind: "finish", job };
+  const id = Sha256.safeParse(file.replace(/\.json$/, "")).data;
+  return id === undefined || !file.endsWith(".json") ? undefined : { kind: "message", job, id };
+}
+
+export function isDeadMessageKey(text: string): boolean {
+  return text.split("/").at(-1)?.startsWith(DEAD_MESSAGE) === true;
+}
+
 /**
  * Accepts a key that came from outside (a listing, an event).
  *
@@ -149,6 +186,15 @@ function publishedPath(file: string): string[] {
   throw new ClipscribeError("contract", "not a usable name for a published file", {
     details: { file },
     hint: "use letters, digits, . _ and -, with no leading dot",
+  });
+}
+
+function jobLevelPath(file: string): string[] {
+  const [name = "", ...rest] = publishedPath(file);
+  if (rest.length === 0 && name.includes(".")) return [name];
+  throw new ClipscribeError("contract", "not a usable name for a job's own file", {
+    details: { file },
+    hint: "use a name with an extension and no folder",
   });
 }
 

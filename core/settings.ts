@@ -1,6 +1,7 @@
 /** The settings that scripts rely on, one list: name, default, what it may be, where it came from. */
 import { ClipscribeError } from "./errors.ts";
 import { UserId } from "./ids.ts";
+import { problemOfEmail, problemOfWebhook } from "./recipients.ts";
 
 export interface SettingSpec {
   name: string;
@@ -128,6 +129,45 @@ export const SETTINGS: readonly SettingSpec[] = [
     name: "CLIPSCRIBE_TSA_URL",
     fallback: null,
     about: "timestamp authority (RFC 3161) for manifests",
+    problem: webAddress,
+  },
+  {
+    name: "CLIPSCRIBE_SMTP_URL",
+    fallback: null,
+    secret: true,
+    about: "mail server: smtp://USER:PASSWORD@HOST:587 or smtps://…",
+    problem: (value) =>
+      URL.canParse(value) && /^smtps?:$/.test(new URL(value).protocol)
+        ? undefined
+        : "give smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST",
+  },
+  {
+    name: "CLIPSCRIBE_MAIL_FROM",
+    fallback: null,
+    about: "whom mail is from: Name <a@example.org>",
+  },
+  {
+    name: "CLIPSCRIBE_WEBHOOK_SECRET",
+    fallback: null,
+    secret: true,
+    about: "signs webhooks: whsec_…; several, newest first, to replace one",
+  },
+  {
+    name: "CLIPSCRIBE_NOTIFY_EMAIL",
+    fallback: null,
+    about: "told of jobs that name nobody",
+    problem: problemOfEmail,
+  },
+  {
+    name: "CLIPSCRIBE_NOTIFY_WEBHOOK",
+    fallback: null,
+    about: "the same, by webhook",
+    problem: (value) => problemOfWebhook(value, true),
+  },
+  {
+    name: "CLIPSCRIBE_RESULTS_URL",
+    fallback: null,
+    about: "stands for s3://BUCKET/results in messages",
     problem: webAddress,
   },
   { name: "MISTRAL_API_KEY", fallback: null, secret: true, about: "transcription by Mistral" },

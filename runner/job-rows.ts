@@ -7,7 +7,7 @@ import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ItemId, JobId } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
 import { OUTCOMES, JobStatus } from "../core/records.ts";
-import type { JobRow } from "../core/records.ts";
+import type { JobRow, Metadata } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import type { JobMetadata } from "./job-metadata.ts";
@@ -24,6 +24,11 @@ export interface JobRows {
   set(job: JobId, item: ItemId, row: JobRow): Promise<void>;
 }
 
+export interface FinishedJob {
+  metadata: Metadata;
+  status: JobStatus;
+}
+
 interface Waiting {
   item: ItemId;
   row: JobRow;
@@ -36,6 +41,8 @@ export function openJobRows(
   keys: UserKeys,
   jobs: JobMetadata,
   clock: Clock,
+  /** Called after each write or look that finds all rows over, before their tails go on. */
+  onFinished: (finished: FinishedJob) => Promise<void> = () => Promise.resolve(),
 ): JobRows {
   const queues = new Map<JobId, Waiting[]>();
   const written = new Map<JobId, WrittenStatus>();
@@ -47,7 +54,8 @@ export function openJobRows(
       const batch = queue.splice(0);
       const startedMs = clock.monotonicMs();
       try {
-        await writeRows({ store, keys, jobs, clock, written }, job, batch);
+        const finished = await writeRows({ store, keys, jobs, clock, written }, job, batch);
+        if (finished !== null) await onFinished(finished);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);
@@ -94,11 +102,12 @@ function remember(written: Map<JobId, WrittenStatus>, job: JobId, last: WrittenS
   if (written.size > MAX_REMEMBERED && oldest !== undefined) written.delete(oldest);
 }
 
+/** Returns the job if all its rows are over now. */
 async function writeRows(
   { store, keys, jobs, clock, written }: RowWriter,
   job: JobId,
   batch: readonly Waiting[],
-): Promise<void> {
+): Promise<FinishedJob | null> {
   const key = keys.status(job);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const current = written.get(job) ?? (await readStatus(store, keys, job));
@@ -108,11 +117,13 @@ async function writeRows(
     const changed = batch.filter(({ item, row }) => isNewer(row, status.rows[item]));
     if (current !== undefined && changed.length === 0) {
       remember(written, job, current);
-      return;
+      // A tail that is repeated: the one before may have died before the job's end.
+      return status.status === "finished" ? { metadata: await jobs.read(job), status } : null;
     }
     for (const { item, row } of changed) status.rows[item] = row;
     const now = clock.now().toISOString();
-    const finished = await isFinished(jobs, job, status);
+    const metadata = await jobs.read(job);
+    const finished = isFinished(metadata, status);
     status.updated_at = now;
     if (finished && status.status !== "finished") status.finished_at = now;
     if (!finished) status.finished_at = null;
@@ -121,7 +132,7 @@ async function writeRows(
       const body = Buffer.from(JSON.stringify(status));
       const etag = await store.put(key, body, { ifMatch: current?.etag ?? null });
       remember(written, job, { status, etag });
-      return;
+      return finished ? { metadata, status } : null;
     } catch (error) {
       if (!isKind(error, "conflict")) throw error;
     }
@@ -152,8 +163,7 @@ function isNewer(row: JobRow, current: JobRow | undefined): boolean {
   return row.run === current.run && JSON.stringify(row) !== JSON.stringify(current);
 }
 
-async function isFinished(jobs: JobMetadata, job: JobId, status: JobStatus): Promise<boolean> {
-  const { items } = await jobs.read(job);
+function isFinished({ items }: Metadata, status: JobStatus): boolean {
   const over: readonly string[] = [...OUTCOMES, "held"];
   return items.every(({ item_id: item }) => over.includes(status.rows[item]?.status ?? ""));
 }

@@ -25,6 +25,7 @@ import { openJobMetadata } from "./job-metadata.ts";
 import { openJobRows } from "./job-rows.ts";
 import { openSweeping } from "./keep-sweeping.ts";
 import { openLiveness } from "./liveness.ts";
+import { openMailRoom } from "./mail-room.ts";
 import { openMessages } from "./messages.ts";
 import { pullLane } from "./pull-lane.ts";
 import { createPools } from "./slots.ts";
@@ -78,10 +79,12 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     liveness,
     isActive: (address: TicketAddress) => active.has(nameOfItem(address)),
   };
+  const shop = openWorkshop(world, keys, { jobs, liveness });
+  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope });
   const handle = openTicketHandler({
-    shop: openWorkshop(world, keys, { jobs, liveness }),
+    shop,
     claims,
-    rows: openJobRows(store, keys, jobs, clock),
+    rows: openJobRows(store, keys, jobs, clock, mail.finisher.onFinished),
     keys,
     messages,
     active,
@@ -149,6 +152,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     drain,
     async [Symbol.asyncDispose]() {
       await drain();
+      await mail[Symbol.asyncDispose]();
       await liveness[Symbol.asyncDispose]();
     },
   };

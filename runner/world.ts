@@ -1,13 +1,15 @@
 /** All that a runner needs from outside, as ports. Only a composition root fills it in. */
-import type { RunnerId, UserId } from "../core/ids.ts";
+import type { JobId, RunnerId, UserId } from "../core/ids.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Lane } from "../core/ids.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { StoreReach } from "../core/sound-route.ts";
+import type { Notify } from "../core/recipients.ts";
 import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventQueue } from "../ports/event-queue.ts";
 import type { Log } from "../ports/log.ts";
+import type { Notifiers } from "../ports/notifier.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
@@ -43,6 +45,15 @@ export interface ProcessWatch {
   isGone(process: { pid: number; boot: string }): boolean;
 }
 
+/** How people are told of a job's end. */
+export interface Mail {
+  readonly notifiers: Notifiers;
+  /** Whom to tell of a job that names nobody. */
+  readonly defaults: Notify;
+  /** Where a person looks at the results of a job; ends with a slash. */
+  resultsUrl(job: JobId): string;
+}
+
 export interface RunnerClocks {
   /** Others take this runner for dead when its record stood still for so long. */
   leaseMs: number;
@@ -68,6 +79,7 @@ export interface RunnerWorld {
   readonly providers: Providers;
   /** Null where none is configured. */
   readonly timestamps: TimestampAuthority | null;
+  readonly mail: Mail;
   /** Null where processes of other machines share the store. */
   readonly processes: ProcessWatch | null;
   readonly cores: number;

@@ -16,12 +16,6 @@ import { USER, submitTo } from "./submit-to.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
-export interface CommandEnd {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
 export interface CloudWorld extends AsyncDisposable {
   dir: string;
   emulator: Emulator;
@@ -29,9 +23,7 @@ export interface CloudWorld extends AsyncDisposable {
   store: ObjectStore;
   env: Record<string, string>;
   startRunner(name: string, more?: { env?: Record<string, string>; args?: string[] }): ChildProcess;
-  clipscribe(...args: string[]): Promise<CommandEnd>;
-  /** The same from another home: another computer of the same person. */
-  clipscribeAt(home: string, ...args: string[]): Promise<CommandEnd>;
+  clipscribe(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }>;
   setFaults(faults: unknown): Promise<void>;
   /** Uploads files, and hands them over as a job's items. */
   submit(
@@ -85,15 +77,6 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     child.once("close", () => children.delete(child));
     return child;
   };
-  const runAt = async (home: string, args: readonly string[]): Promise<CommandEnd> => {
-    const child = launch(args, home);
-    let stdout = "";
-    let stderr = "";
-    child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-    return { code, stdout, stderr };
-  };
 
   return {
     dir,
@@ -103,8 +86,15 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     startRunner(name, { env: more = {}, args = [] } = {}) {
       return launch(["runner", "--pipeline", pipeline, "--json", ...args], name, more);
     },
-    clipscribe: async (...args) => runAt("laptop", args),
-    clipscribeAt: async (home, ...args) => runAt(home, args),
+    async clipscribe(...args) {
+      const child = launch(args, "laptop");
+      let stdout = "";
+      let stderr = "";
+      child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+      child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+      const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+      return { code, stdout, stderr };
+    },
     async setFaults(faults) {
       await fetch(address.faults_url, { method: "PUT", body: JSON.stringify(faults) });
     },
