@@ -1,6 +1,7 @@
 /** The command line: one definition for `--help`, and each verb loaded only when it is called. */
 import { Command, CommanderError } from "commander";
 
+import { addBatchCommands } from "./commands-batch.ts";
 import { addHouseCommands } from "./commands-house.ts";
 import { addServerCommands } from "./commands-server.ts";
 import { addWorkCommands } from "./commands-work.ts";
@@ -8,8 +9,9 @@ import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
 
 /** Returns the exit code; prints what there is to say. */
-export async function main(argv: readonly string[], io: Io): Promise<number> {
+export async function main(argv: readonly string[], systemIo: Io): Promise<number> {
   let code = 0;
+  const io = { ...systemIo };
   const program = defineCommands(io, (result) => (code = result));
   try {
     await program.parseAsync([...argv], { from: "user" });
@@ -26,6 +28,11 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
     .description("Turns videos into transcripts, people, claims and a report with checked quotes.")
     .version(readVersion(), "--version")
     .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .option("--profile <name>", "settings and folders of that name (CLIPSCRIBE_PROFILE)")
+    .hook("preAction", (_, command) => {
+      const { profile } = command.optsWithGlobals<{ profile?: string }>();
+      if (profile !== undefined) io.env = { ...io.env, CLIPSCRIBE_PROFILE: profile };
+    })
     .showSuggestionAfterError()
     .showHelpAfterError("(`clipscribe --help` lists the commands)")
     .exitOverride();
@@ -37,6 +44,7 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
       .configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
   const maker = { command, setCode, io };
   addWorkCommands(maker);
+  addBatchCommands(maker);
   addServerCommands(maker);
   addHouseCommands(maker, program);
   return program;

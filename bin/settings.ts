@@ -1,15 +1,12 @@
 /** Reads the settings once: defaults < ~/.config/clipscribe/config.yaml < environment < flags. */
-import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 
 import { ClipscribeError } from "../core/errors.ts";
 import { UserId } from "../core/ids.ts";
 import { SETTINGS, resolveSettings } from "../core/settings.ts";
 import type { ResolvedSetting } from "../core/settings.ts";
+import { findConfig, readConfig, resolvePath } from "./config-file.ts";
 import type { Io } from "./io.ts";
-
-const MAX_CONFIG_BYTES = 64 * 1024;
 
 /** A bucket is farther away than a disk, and each write and listing costs. */
 const SHARED_LEASE_MS = 30_000;
@@ -19,6 +16,10 @@ export type StoreSetting = { kind: "disk"; path: string } | { kind: "r2" | "s3";
 export type QueueSetting = { kind: "sqlite"; file: string } | { kind: "cloudflare" | "poll" };
 
 export interface Settings {
+  /** Null: none is named. */
+  profile: string | null;
+  /** Absolute; whether it is there or not. */
+  configFile: string;
   home: string;
   inbox: string;
   /** Originals after their hand-off, and what can't be used. */
@@ -39,15 +40,28 @@ export interface Settings {
   all: ReadonlyMap<string, ResolvedSetting>;
 }
 
+/** @throws `config` naming every bad value, and for a profile that there is not. */
 export async function readSettings(io: Io): Promise<Settings> {
-  const home = io.env["HOME"] ?? homedir();
+  const { profile, file: configFile } = findConfig(io);
+  const config = await readConfig(io);
+  if (config === undefined && profile !== null) {
+    throw new ClipscribeError("config", `there is no profile \`${profile}\``, {
+      details: { file: configFile },
+      hint: `make it: clipscribe init --profile ${profile}`,
+    });
+  }
+  return resolveAll(io, config ?? {});
+}
+
+/** What settings come to with this configuration; a profile has a home of its own. */
+export function resolveAll(io: Io, config: Record<string, string>): Settings {
+  const { profile, file: configFile } = findConfig(io);
   const environment = Object.fromEntries(SETTINGS.map(({ name }) => [name, io.env[name]]));
-  const configDir = io.env["XDG_CONFIG_HOME"] ?? join(home, ".config");
-  const file = join(configDir, "clipscribe", "config.yaml");
-  const all = resolveSettings({ "config.yaml": await readConfig(file), environment, flag: {} });
+  const all = resolveSettings({ "config.yaml": config, environment, flag: {} });
   const value = (name: string): string | null => all.get(name)?.value ?? null;
-  const path = (text: string): string =>
-    resolve(io.cwd, text.startsWith("~/") ? join(home, text.slice(2)) : text);
+  const path = (text: string): string => resolvePath(io, text);
+  const home = all.get("CLIPSCRIBE_HOME");
+  if (profile !== null && home?.from === "default") home.value = `~/ClipScribe-${profile}`;
   const root = path(value("CLIPSCRIBE_HOME") ?? "~/ClipScribe");
   const store = readStore(value("CLIPSCRIBE_STORE"), (folder) =>
     path(folder ?? join(root, "store")),
@@ -57,6 +71,8 @@ export async function readSettings(io: Io): Promise<Settings> {
   const ms = (name: string, shared: number): number =>
     isShared && all.get(name)?.from === "default" ? shared : Number(value(name));
   return {
+    profile,
+    configFile,
     home: root,
     inbox: path(value("CLIPSCRIBE_INBOX") ?? join(root, "inbox")),
     done: join(root, "done"),
@@ -105,32 +121,4 @@ function readQueue(
   if (named === "cloudflare" || named === "poll") return { kind: named };
   const file = named.slice("sqlite:".length);
   return { kind: "sqlite", file: pathOf(file === "" ? undefined : file) };
-}
-
-async function readConfig(file: string): Promise<Record<string, string>> {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return {};
-    throw new ClipscribeError("config", "config.yaml can't be read", {
-      details: { file },
-      cause: error,
-    });
-  }
-  const { parse } = await import("yaml");
-  const problem = new ClipscribeError("config", "config.yaml must be a list of `NAME: value`", {
-    details: { file },
-    hint: "see `clipscribe config show` for the names",
-  });
-  if (text.length > MAX_CONFIG_BYTES) throw problem;
-  let value: unknown;
-  try {
-    value = parse(text, { maxAliasCount: 0 }) ?? {};
-  } catch (cause) {
-    throw new ClipscribeError("config", "config.yaml is no YAML", { details: { file }, cause });
-  }
-  if (typeof value !== "object" || Array.isArray(value)) throw problem;
-  const entries = Object.entries(value as Record<string, unknown>);
-  return Object.fromEntries(entries.map(([name, each]) => [name, String(each)]));
 }

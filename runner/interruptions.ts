@@ -20,7 +20,9 @@ export class ClaimLost extends ClipscribeError {
 /** A person cancelled the job. */
 export class CancelledByPerson extends ClipscribeError {
   constructor() {
-    super("cancelled", "the job was cancelled", { hint: "run it again if that was a mistake" });
+    super("cancelled", "the job was cancelled", {
+      hint: "`clipscribe batch resume JOB` if that was a mistake",
+    });
   }
 }
 
@@ -28,7 +30,7 @@ export class CancelledByPerson extends ClipscribeError {
 export class PausedByPerson extends ClipscribeError {
   constructor() {
     super("config", "the job is paused", {
-      hint: "set control.state to run in its metadata.json, then run again",
+      hint: "`clipscribe batch resume JOB` lets it go on",
     });
   }
 }

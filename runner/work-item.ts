@@ -10,6 +10,7 @@ import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { ItemState, Metadata, Ticket } from "../core/records.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import { executeItem } from "./execute-item.ts";
+import { goOnIfResumed } from "./go-on-if-resumed.ts";
 import { CancelledByPerson, ClaimLost, Drained, PausedByPerson } from "./interruptions.ts";
 import type { Budgets } from "./budgets.ts";
 import { openItemLog } from "./item-log.ts";
@@ -204,7 +205,7 @@ async function endEarly(
     }
     const status = statusOf(error);
     work.log.add(null, "error", `the run ended: ${status}`, toErrorRecord(error));
-    return await end(shop, key, progress, (state, by) =>
+    const ended = await end(shop, key, progress, (state, by) =>
       endRun(state, by, {
         status,
         error: toErrorRecord(error),
@@ -213,6 +214,12 @@ async function endEarly(
         estimateUsd: money.estimateUsd,
       }),
     );
+    const isByPerson = error instanceof PausedByPerson || error instanceof CancelledByPerson;
+    if (isByPerson && ended.end === "ended") {
+      const { keys, jobs } = shop;
+      await goOnIfResumed({ store: world.store, clock: world.clock, keys, jobs }, ended.state);
+    }
+    return ended;
   } catch (second) {
     if (isKind(second, "conflict")) return { end: "lost" };
     throw second;

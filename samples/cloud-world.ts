@@ -16,6 +16,12 @@ import { USER, submitTo } from "./submit-to.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
+export interface CommandEnd {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
 export interface CloudWorld extends AsyncDisposable {
   dir: string;
   emulator: Emulator;
@@ -23,7 +29,9 @@ export interface CloudWorld extends AsyncDisposable {
   store: ObjectStore;
   env: Record<string, string>;
   startRunner(name: string, more?: { env?: Record<string, string>; args?: string[] }): ChildProcess;
-  clipscribe(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }>;
+  clipscribe(...args: string[]): Promise<CommandEnd>;
+  /** The same from another home: another computer of the same person. */
+  clipscribeAt(home: string, ...args: string[]): Promise<CommandEnd>;
   setFaults(faults: unknown): Promise<void>;
   /** Uploads files, and hands them over as a job's items. */
   submit(
@@ -77,6 +85,15 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     child.once("close", () => children.delete(child));
     return child;
   };
+  const runAt = async (home: string, args: readonly string[]): Promise<CommandEnd> => {
+    const child = launch(args, home);
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    return { code, stdout, stderr };
+  };
 
   return {
     dir,
@@ -86,15 +103,8 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     startRunner(name, { env: more = {}, args = [] } = {}) {
       return launch(["runner", "--pipeline", pipeline, "--json", ...args], name, more);
     },
-    async clipscribe(...args) {
-      const child = launch(args, "laptop");
-      let stdout = "";
-      let stderr = "";
-      child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
-      child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
-      const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-      return { code, stdout, stderr };
-    },
+    clipscribe: async (...args) => runAt("laptop", args),
+    clipscribeAt: async (home, ...args) => runAt(home, args),
     async setFaults(faults) {
       await fetch(address.faults_url, { method: "PUT", body: JSON.stringify(faults) });
     },

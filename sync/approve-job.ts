@@ -7,13 +7,13 @@ import type { JobId, Sha256, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import { approvedUsd, committedUsd } from "../core/money.ts";
-import { BudgetBook, ItemState, Metadata } from "../core/records.ts";
+import { BudgetBook, Metadata } from "../core/records.ts";
 import type { Ticket } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
+import { readItemStates } from "./item-states.ts";
 import { putRecordIfAbsent, readRecord } from "./stored-records.ts";
 
-const READS_AT_ONCE = 16;
 const MAX_RACES = 5;
 
 export interface Approval {
@@ -28,8 +28,11 @@ export interface ApprovalRequest {
   job: JobId;
   /** USD an item; null: what each was estimated to cost. */
   budgetUsd: number | null;
-  /** The pipeline that will go on with them: an approved run keeps the one it was held under. */
-  pipelineDigest: Sha256;
+  /**
+   * The pipeline that will go on with them: an approved run keeps the one it was held under. Null
+   * where that is for the runners to know.
+   */
+  pipelineDigest: Sha256 | null;
 }
 
 /** @throws `missing` where there is no such job; `config` where its pipeline has changed since. */
@@ -40,10 +43,12 @@ export async function approveJob(
 ): Promise<Approval> {
   const keys = keysOf(user);
   const { metadata } = await readMetadata(store, keys.metadata(job), job);
-  const held = (await readStates(store, keys, metadata)).filter(
+  const held = (await readItemStates(store, user, metadata)).filter(
     ({ status, error }) => status === "held" && error?.kind === "budget",
   );
-  if (held.some(({ pipeline_digest: digest }) => digest !== pipelineDigest)) {
+  const isOther = (digest: Sha256 | null): boolean =>
+    pipelineDigest !== null && digest !== pipelineDigest;
+  if (held.some(({ pipeline_digest: digest }) => isOther(digest))) {
     throw new ClipscribeError("config", "the pipeline has changed since the job was held", {
       hint: "run the same files again with --budget USD: what is paid for is kept",
     });
@@ -87,23 +92,6 @@ async function allow(
       if (!isKind(error, "conflict") || race >= MAX_RACES) throw error;
     }
   }
-}
-
-async function readStates(
-  store: ObjectStore,
-  keys: ReturnType<typeof keysOf>,
-  { job_id, items }: Metadata,
-): Promise<ItemState[]> {
-  const states: ItemState[] = [];
-  const queue = items.entries();
-  const worker = async (): Promise<void> => {
-    for (const [index, { item_id }] of queue) {
-      const found = await readRecord(store, keys.item(job_id, item_id), ItemState);
-      if (found !== undefined) states[index] = found.value;
-    }
-  };
-  await Promise.all(Array.from({ length: READS_AT_ONCE }, worker));
-  return states.flat();
 }
 
 async function readMetadata(

@@ -58,7 +58,7 @@ function modeOf(options: ViewOptions, io: Io): ViewMode {
   return io.columns === null || options.plain || io.env["TERM"] === "dumb" ? "plain" : "terminal";
 }
 
-async function openDraw(): Promise<{ show(text: string): void; done(): void }> {
+export async function openDraw(): Promise<{ show(text: string): void; done(): void }> {
   const { default: logUpdate } = await import("log-update");
   return {
     show: (text) => logUpdate(text),

@@ -1,0 +1,27 @@
+/** The states of a job's items, many reads at once. */
+import type { UserId } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
+import { ItemState } from "../core/records.ts";
+import type { Metadata } from "../core/records.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { readRecord } from "./stored-records.ts";
+
+const READS_AT_ONCE = 16;
+
+/** In the order of the metadata; items without a state are left out. */
+export async function readItemStates(
+  store: ObjectStore,
+  user: UserId,
+  { job_id: job, items }: Pick<Metadata, "job_id" | "items">,
+): Promise<ItemState[]> {
+  const states: (ItemState | undefined)[] = [];
+  const queue = items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [index, { item_id: item }] of queue) {
+      const found = await readRecord(store, keysOf(user).item(job, item), ItemState);
+      states[index] = found?.value;
+    }
+  };
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, worker));
+  return states.filter((state) => state !== undefined);
+}
