@@ -21,41 +21,8 @@ export function listObjects(
     token === undefined ? (query.get(isV2 ? "start-after" : "marker") ?? "") : readToken(token);
   const encode = query.get("encoding-type") === "url" ? encodeKey : (key: string) => key;
 
-  const contents: StoredMeta[] = [];
-  const prefixes: string[] = [];
-  let last = after;
-  let isTruncated = false;
-  let skipTo = after;
-  scan: for (;;) {
-    let jumped = false;
-    for (const meta of bucket.list(prefix, skipTo)) {
-      const rest = meta.key.slice(prefix.length);
-      const cut = delimiter === "" ? -1 : rest.indexOf(delimiter);
-      const common = cut === -1 ? null : prefix + rest.slice(0, cut + delimiter.length);
-      if (common !== null && common === after && skipTo === after) {
-        // The page before ended with this prefix: all of it is told.
-        skipTo = common + LAST;
-        jumped = true;
-        break;
-      }
-      if (contents.length + prefixes.length >= max) {
-        isTruncated = max > 0;
-        break scan;
-      }
-      if (common === null) {
-        contents.push(meta);
-        last = meta.key;
-        continue;
-      }
-      prefixes.push(common);
-      last = common;
-      skipTo = common + LAST;
-      jumped = true;
-      break;
-    }
-    if (!jumped) break;
-  }
-
+  const page = scanPage(bucket, { prefix, delimiter, max, after });
+  const { contents, prefixes, last, isTruncated } = page;
   const shared = {
     Name: name,
     Prefix: encode(prefix),
@@ -86,6 +53,51 @@ export function listObjects(
     ContinuationToken: token ?? null,
     NextContinuationToken: isTruncated ? Buffer.from(last).toString("base64url") : null,
   };
+}
+
+interface Page {
+  contents: StoredMeta[];
+  prefixes: string[];
+  /** The last key, or common prefix, that the page tells. */
+  last: string;
+  isTruncated: boolean;
+}
+
+function scanPage(
+  bucket: Bucket,
+  wanted: { prefix: string; delimiter: string; max: number; after: string },
+): Page {
+  const { prefix, delimiter, max, after } = wanted;
+  const page: Page = { contents: [], prefixes: [], last: after, isTruncated: false };
+  let skipTo = after;
+  for (;;) {
+    let jumped = false;
+    for (const meta of bucket.list(prefix, skipTo)) {
+      const rest = meta.key.slice(prefix.length);
+      const cut = delimiter === "" ? -1 : rest.indexOf(delimiter);
+      const common = cut === -1 ? null : prefix + rest.slice(0, cut + delimiter.length);
+      if (common !== null && common === after && skipTo === after) {
+        // The page before ended with this prefix: all of it is told.
+        skipTo = common + LAST;
+        jumped = true;
+        break;
+      }
+      if (page.contents.length + page.prefixes.length >= max) {
+        return { ...page, isTruncated: max > 0 };
+      }
+      if (common === null) {
+        page.contents.push(meta);
+        page.last = meta.key;
+        continue;
+      }
+      page.prefixes.push(common);
+      page.last = common;
+      skipTo = common + LAST;
+      jumped = true;
+      break;
+    }
+    if (!jumped) return page;
+  }
 }
 
 function parseMax(text: string | undefined): number {

@@ -1,10 +1,13 @@
 /**
  * Checks the direction of every import: bin → runner, sync → ports → core; adapters point inward
- * and know no other vendor's folder; stages see core alone. Also what linters can't say of names.
+ * and know no other vendor's folder; stages see core alone. Also what linters can't say of names
+ * and of lengths.
  */
 import { globSync, readFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
+
+import { MAX_FUNCTION_LINES, longFunctions } from "./function-length.ts";
 
 const ALLOWED: Record<string, readonly string[]> = {
   core: ["core"],
@@ -54,6 +57,13 @@ export function checkSource({ path, text }: SourceFile): string[] {
   const lines = text.split("\n").length;
   if (!isTest && lines > MAX_LINES)
     problems.push(`${path}: ${lines} lines; a room has ${MAX_LINES}`);
+  if (!isTest) {
+    for (const { line, name, lines: own } of longFunctions(text)) {
+      problems.push(
+        `${path}:${line}: ${name} has ${own} lines of its own; at most ${MAX_FUNCTION_LINES}`,
+      );
+    }
+  }
   if (
     layer !== "bin" &&
     layer !== "scripts" &&

@@ -41,18 +41,51 @@ export interface Assembled {
   dropped: Record<string, number>;
 }
 
+type Drop = (why: string) => void;
+type Ground = (list: readonly { segment_id: string; quote: string }[]) => Evidence[];
+
 export function assembleFindings(
   transcript: Transcript,
   answers: readonly ModelFindings[],
   by: { provider: string; model: string },
 ): Assembled {
   const dropped: Record<string, number> = {};
-  const drop = (why: string): void => void (dropped[why] = (dropped[why] ?? 0) + 1);
+  const drop: Drop = (why) => void (dropped[why] = (dropped[why] ?? 0) + 1);
   const quotes = indexQuotes(transcript.segments);
-  const ground = (list: readonly { segment_id: string; quote: string }[]): Evidence[] =>
-    groundAll(list, quotes, by.provider);
+  const ground: Ground = (list) => groundAll(list, quotes, by.provider);
 
-  const found = answers
+  const found = entitiesOf(answers, ground, drop);
+  const entities = mergeEntities(found, canonicalOf(found), transcript.duration, by.provider);
+  const topics = topicsOf(answers, ground, drop);
+  const moments = momentsOf(answers, ground, drop);
+  const summaries = answers.flatMap(({ summary }) => summary ?? []);
+  return {
+    dropped,
+    intelligence: {
+      schema: 1,
+      provider: by.provider,
+      model: by.model,
+      entities,
+      relationships: relationshipsOf(answers, entities, by.provider, ground, drop),
+      topics: topics.map(({ name }) => name),
+      topic_evidence: topics,
+      key_points: moments
+        .filter(({ verification }) => verification !== "unverified")
+        .slice(0, 6)
+        .map(({ quote }) => quote),
+      key_moments: moments,
+      sentiment: sentimentOf(answers, ground),
+      summary:
+        summaries.length === 0
+          ? null
+          : summaries.map(({ text }) => safeLine(text, 4_000)).join(" "),
+      summary_evidence: distinct(summaries.flatMap(({ evidence }) => ground(evidence))),
+    },
+  };
+}
+
+function entitiesOf(answers: readonly ModelFindings[], ground: Ground, drop: Drop): Found[] {
+  return answers
     .flatMap(({ entities }) => entities)
     .flatMap((entity) => {
       const type = typeOf(entity.type);
@@ -65,27 +98,37 @@ export function assembleFindings(
       }
       return [];
     });
-  const nameOf = canonicalOf(found);
-  const entities = mergeEntities(found, nameOf, transcript.duration, by.provider);
+}
+
+/** Each name and alias in lower case → the name that stands for it. */
+function namesOf(entities: Intelligence["entities"]): Map<string, string> {
   const names = new Map(entities.map(({ canonical_form: name }) => [name.toLowerCase(), name]));
   for (const { canonical_form: name, aliases } of entities) {
     for (const alias of aliases) {
       if (!names.has(alias.toLowerCase())) names.set(alias.toLowerCase(), name);
     }
   }
+  return names;
+}
 
+function relationshipsOf(
+  answers: readonly ModelFindings[],
+  entities: Intelligence["entities"],
+  source: string,
+  ground: Ground,
+  drop: Drop,
+): Intelligence["relationships"] {
+  const names = namesOf(entities);
   const relationships = new Map<string, Intelligence["relationships"][number]>();
-  for (const { subject, predicate, object, evidence } of answers.flatMap(
-    (answer) => answer.relationships,
-  )) {
-    const from = names.get(safeLine(subject, 200).toLowerCase());
-    const to = names.get(safeLine(object, 200).toLowerCase());
-    const said = ground(evidence).filter(({ verification }) => verification !== "unverified");
+  for (const each of answers.flatMap((answer) => answer.relationships)) {
+    const from = names.get(safeLine(each.subject, 200).toLowerCase());
+    const to = names.get(safeLine(each.object, 200).toLowerCase());
+    const said = ground(each.evidence).filter(({ verification }) => verification !== "unverified");
     if (from === undefined || to === undefined || from === to) {
       drop("relationship of something that is no entity");
     } else if (said.length === 0) drop("relationship without a quote that was said");
     else {
-      const what = safeLine(predicate, 200);
+      const what = safeLine(each.predicate, 200);
       const key = JSON.stringify([from, what.toLowerCase(), to]);
       const known = relationships.get(key);
       relationships.set(key, {
@@ -95,12 +138,19 @@ export function assembleFindings(
         object: to,
         confidence: bestConfidence([...(known?.evidence ?? []), ...said]),
         evidence: distinct([...(known?.evidence ?? []), ...said]),
-        extraction_source: by.provider,
+        extraction_source: source,
         contradictions: [],
       });
     }
   }
+  return [...relationships.values()];
+}
 
+function topicsOf(
+  answers: readonly ModelFindings[],
+  ground: Ground,
+  drop: Drop,
+): { name: string; evidence: Evidence[] }[] {
   const topics = new Map<string, { name: string; evidence: Evidence[] }>();
   for (const { name, evidence } of answers.flatMap((answer) => answer.topics)) {
     const text = safeLine(name, 200);
@@ -113,39 +163,18 @@ export function assembleFindings(
       topics.set(key, { name: topics.get(key)?.name ?? text, evidence: all });
     }
   }
-  const moments = momentsOf(answers, ground, drop);
-  const summaries = answers.flatMap(({ summary }) => summary ?? []);
+  return [...topics.values()];
+}
+
+/** Parts that differ in their mood make it mixed. */
+function sentimentOf(answers: readonly ModelFindings[], ground: Ground): Intelligence["sentiment"] {
   const moods = answers.flatMap(({ sentiment }) => sentiment ?? []);
   const [mood] = moods;
-  const overall = moods.every((each) => each.overall === mood?.overall) ? mood?.overall : "mixed";
+  if (mood === undefined) return null;
+  const isOne = moods.every(({ overall }) => overall === mood.overall);
   return {
-    dropped,
-    intelligence: {
-      schema: 1,
-      provider: by.provider,
-      model: by.model,
-      entities,
-      relationships: [...relationships.values()],
-      topics: [...topics.values()].map(({ name }) => name),
-      topic_evidence: [...topics.values()],
-      key_points: moments
-        .filter(({ verification }) => verification !== "unverified")
-        .slice(0, 6)
-        .map(({ quote }) => quote),
-      key_moments: moments,
-      sentiment:
-        overall === undefined
-          ? null
-          : {
-              overall: safeLine(overall, 40),
-              evidence: distinct(moods.flatMap(({ evidence }) => ground(evidence))),
-            },
-      summary:
-        summaries.length === 0
-          ? null
-          : summaries.map(({ text }) => safeLine(text, 4_000)).join(" "),
-      summary_evidence: distinct(summaries.flatMap(({ evidence }) => ground(evidence))),
-    },
+    overall: safeLine(isOne ? mood.overall : "mixed", 40),
+    evidence: distinct(moods.flatMap(({ evidence }) => ground(evidence))),
   };
 }
 
@@ -253,11 +282,7 @@ function mergeEntities(
     .toSorted((a, b) => b.mention_count - a.mention_count || (a.name < b.name ? -1 : 1));
 }
 
-function momentsOf(
-  answers: readonly ModelFindings[],
-  ground: (list: readonly { segment_id: string; quote: string }[]) => Evidence[],
-  drop: (why: string) => void,
-): KeyMoment[] {
+function momentsOf(answers: readonly ModelFindings[], ground: Ground, drop: Drop): KeyMoment[] {
   const moments = new Map<string, KeyMoment>();
   for (const moment of answers.flatMap((answer) => answer.key_moments)) {
     const evidence = ground(moment.evidence);

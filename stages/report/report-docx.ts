@@ -31,33 +31,48 @@ export async function toDocx(view: ReportView): Promise<Uint8Array> {
   return withoutTimes(new Uint8Array(await docx.Packer.toBuffer(document)));
 }
 
-function writeReport(view: ReportView, docx: Docx): Paragraph[] {
+/** Paragraphs of the few kinds that the report has. */
+function paragraphsOf(docx: Docx) {
   const { HeadingLevel, Paragraph, TextRun } = docx;
-  const title = (text: string): Paragraph => new Paragraph({ text, heading: HeadingLevel.TITLE });
-  const heading = (text: string, level: "HEADING_1" | "HEADING_2" = "HEADING_1"): Paragraph =>
-    new Paragraph({ text, heading: HeadingLevel[level], keepNext: true });
-  const text = (words: string): Paragraph => new Paragraph({ text: words });
   const bullet = (children: readonly Child[]): Paragraph =>
     new Paragraph({ children, bullet: { level: 0 } });
-  const quote = (quoted: QuoteView, after = ""): Paragraph =>
-    bullet(writeQuote(quoted, after, docx));
-  const none = (words: string): Paragraph =>
-    new Paragraph({ children: [new TextRun({ text: words, italics: true })] });
+  return {
+    title: (text: string) => new Paragraph({ text, heading: HeadingLevel.TITLE }),
+    heading: (text: string, level: "HEADING_1" | "HEADING_2" = "HEADING_1") =>
+      new Paragraph({ text, heading: HeadingLevel[level], keepNext: true }),
+    text: (words: string) => new Paragraph({ text: words }),
+    bold: (words: string) =>
+      new Paragraph({ children: [new TextRun({ text: words, bold: true })] }),
+    none: (words: string) =>
+      new Paragraph({ children: [new TextRun({ text: words, italics: true })] }),
+    point: (words: string) => bullet([new TextRun(words)]),
+    quote: (quoted: QuoteView, after = "") => bullet(writeQuote(quoted, after, docx)),
+    /** What the quotes after it are about: words, bold ones by a leading `*`. */
+    lead: (parts: readonly string[]) =>
+      new Paragraph({
+        keepNext: true,
+        children: parts.map((part) =>
+          part.startsWith("*")
+            ? new TextRun({ text: part.slice(1), bold: true })
+            : new TextRun(part),
+        ),
+      }),
+  };
+}
 
+type Paragraphs = ReturnType<typeof paragraphsOf>;
+
+function writeReport(view: ReportView, docx: Docx): Paragraph[] {
+  const write = paragraphsOf(docx);
+  const { title, heading, text, bold, none, point, quote } = write;
   const source = [view.file_name, view.duration, view.channel, view.published_at, view.url];
-  const { method } = view;
   return [
     title(view.title),
     text(source.filter((part) => part !== null && part !== "").join(" · ")),
-    ...view.lacks.map(
-      ({ stage, why }) =>
-        new Paragraph({
-          children: [new TextRun({ text: `Missing (${stage}): ${why}`, bold: true })],
-        }),
-    ),
+    ...view.lacks.map(({ stage, why }) => bold(`Missing (${stage}): ${why}`)),
     heading("Summary"),
     view.summary === null ? none("No summary was written.") : text(view.summary),
-    ...view.key_points.map((point) => bullet([new TextRun(`“${point}”`)])),
+    ...view.key_points.map((each) => point(`“${each}”`)),
     ...(view.sentiment === null
       ? []
       : [
@@ -67,7 +82,7 @@ function writeReport(view: ReportView, docx: Docx): Paragraph[] {
         ]),
     ...(view.topics.length === 0
       ? []
-      : [heading("Topics"), ...view.topics.map(({ name }) => bullet([new TextRun(name)]))]),
+      : [heading("Topics"), ...view.topics.map(({ name }) => point(name))]),
     heading("Key moments"),
     ...(view.moments.length === 0 ? [none("None was found.")] : []),
     ...view.moments.map((moment) =>
@@ -75,46 +90,44 @@ function writeReport(view: ReportView, docx: Docx): Paragraph[] {
     ),
     heading("People, places and things"),
     ...(view.entity_count === 0 ? [none("None was found.")] : []),
-    ...view.entity_groups.flatMap((group) => [
-      heading(group.name, "HEADING_2"),
-      ...group.entities.flatMap((entity) => [
-        new Paragraph({
-          keepNext: true,
-          children: [
-            new TextRun({ text: entity.name, bold: true }),
-            new TextRun(` · mentioned ${entity.mentions}×`),
-            new TextRun(entity.aliases === "" ? "" : ` · also: ${entity.aliases}`),
-          ],
-        }),
-        ...entity.quotes.map((each) => quote(each)),
-      ]),
-    ]),
+    ...view.entity_groups.flatMap((group) => writeEntities(group, write)),
     heading("Relationships"),
     ...(view.relationships.length === 0 ? [none("None was found.")] : []),
-    ...view.relationships.flatMap((relationship) => [
-      new Paragraph({
-        keepNext: true,
-        children: [
-          new TextRun({ text: relationship.subject, bold: true }),
-          new TextRun(` — ${relationship.predicate} → `),
-          new TextRun({ text: relationship.object, bold: true }),
-          new TextRun(
-            relationship.contradictions === ""
-              ? ""
-              : ` · contradicts ${relationship.contradictions}`,
-          ),
-        ],
-      }),
-      ...relationship.quotes.map((each) => quote(each)),
-    ]),
+    ...view.relationships.flatMap((each) => writeRelationship(each, write)),
     heading("How this was made"),
-    text(`Words: ${method.transcript}`),
-    text(`Findings: ${method.findings}`),
-    text(
-      `Quotes: ${method.quotes}, of these ${method.verified} verified word for word, ${method.repaired} repaired, ${method.unverified} unverified`,
-    ),
-    text(`Made by ClipScribe ${method.version}, pipeline ${method.pipeline}; cost ${method.cost}`),
-    text(`Source SHA-256: ${method.source_sha256}`),
+    ...writeMethod(view.method).map((line) => text(line)),
+  ];
+}
+
+function writeEntities(
+  group: ReportView["entity_groups"][number],
+  { heading, lead, quote }: Paragraphs,
+): Paragraph[] {
+  const entities = group.entities.flatMap((entity) => {
+    const aliases = entity.aliases === "" ? "" : ` · also: ${entity.aliases}`;
+    const name = lead([`*${entity.name}`, ` · mentioned ${entity.mentions}×`, aliases]);
+    return [name, ...entity.quotes.map((each) => quote(each))];
+  });
+  return [heading(group.name, "HEADING_2"), ...entities];
+}
+
+function writeRelationship(
+  { subject, predicate, object, contradictions, quotes }: ReportView["relationships"][number],
+  { lead, quote }: Paragraphs,
+): Paragraph[] {
+  const against = contradictions === "" ? "" : ` · contradicts ${contradictions}`;
+  const said = lead([`*${subject}`, ` — ${predicate} → `, `*${object}`, against]);
+  return [said, ...quotes.map((each) => quote(each))];
+}
+
+function writeMethod(method: ReportView["method"]): string[] {
+  const { quotes, verified, repaired, unverified } = method;
+  return [
+    `Words: ${method.transcript}`,
+    `Findings: ${method.findings}`,
+    `Quotes: ${quotes}, of these ${verified} verified word for word, ${repaired} repaired, ${unverified} unverified`,
+    `Made by ClipScribe ${method.version}, pipeline ${method.pipeline}; cost ${method.cost}`,
+    `Source SHA-256: ${method.source_sha256}`,
   ];
 }
 
