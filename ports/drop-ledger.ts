@@ -35,8 +35,12 @@ export interface DropLedger extends Disposable {
   setItems(id: number, items: readonly DropItem[]): void;
   /** All that the agent has to go on with, oldest first. */
   listOpen(): KeptDrop[];
+  /** What other processes have handed over since. */
+  listSpooled(): KeptDrop[];
   /** The last that was handed off under this name with these bytes, as a drop of one file. */
   findSame(name: string, sha256: Sha256): KeptDrop | undefined;
+  /** The last folder of this name that was put back because it changed while it was handed off. */
+  findPutBack(name: string): KeptDrop | undefined;
   hasJob(job: JobId): boolean;
   findJob(job: JobId): KeptDrop | undefined;
   countByPhase(): Partial<Record<DropPhase, number>>;

@@ -102,12 +102,18 @@ export function openDropLedger(file: string): DropLedger {
       OPEN.flatMap((phase) => sql.byPhase.all(phase) as unknown as Row[])
         .map(read)
         .toSorted((a, b) => a.id - b.id),
+    listSpooled: () => (sql.byPhase.all("spooled") as unknown as Row[]).map(read),
     findSame(name, sha256) {
       const rows = sql.bySha.all(sha256) as unknown as Row[];
       return rows.map(read).find(({ drop, items }) => {
-        const isHandedOff = drop.phase === "done" || drop.phase === "acknowledged";
-        return isHandedOff && drop.kind === "file" && drop.name === name && items.length === 1;
+        const isOurs = ["hashed", "acknowledged", "done"].includes(drop.phase);
+        return isOurs && drop.kind === "file" && drop.name === name && items.length === 1;
       });
+    },
+    findPutBack(name) {
+      const rows = sql.gone.all() as unknown as Row[];
+      const kept = rows.map(read).find(({ drop }) => drop.kind === "folder" && drop.name === name);
+      return kept?.drop.job === null ? undefined : kept;
     },
     hasJob: (job) => sql.byJob.get(job) !== undefined,
     findJob: (job) => one(sql.byJob.get(job)),
@@ -162,6 +168,7 @@ function prepare(database: DatabaseSync) {
       `${drops} WHERE id IN (SELECT drop_id FROM drop_items WHERE sha256 = ?)
        ORDER BY id DESC LIMIT 1000`,
     ),
+    gone: database.prepare(`${drops} WHERE phase = 'gone' ORDER BY id DESC LIMIT 100`),
     counts: database.prepare("SELECT phase, count(*) AS count FROM drops GROUP BY phase"),
     upsertItem: database.prepare("INSERT OR REPLACE INTO drop_items VALUES (?, ?, ?, ?, ?, ?)"),
     item: database.prepare(
