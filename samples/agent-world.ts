@@ -9,6 +9,7 @@ import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { dropFiles } from "../adapters/drop-files/drop-files.ts";
 import { openFolderWatch } from "../adapters/folder-watch/folder-watch.ts";
 import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
+import { openUploadBook } from "../adapters/ledger/upload-book.ts";
 import { identityOf, openLedger } from "../adapters/ledger/ledger.ts";
 import type { Ledger } from "../adapters/ledger/ledger.ts";
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
@@ -23,7 +24,9 @@ import type { AgentEvent, AgentWorld } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
 import type { Agent } from "../sync/agent.ts";
 import { submitJob } from "../sync/submit-job.ts";
+import { openDigestInPlace } from "../sync/digest-in-place.ts";
 import { uploadSource } from "../sync/upload-source.ts";
+import { openUploads } from "../sync/uploads.ts";
 
 export const AGENT_USER = UserId.parse("me");
 
@@ -62,6 +65,13 @@ export function openAgentWorld(t: TestContext, options: AgentTestOptions = {}): 
   for (const folder of Object.values(folders)) mkdirSync(folder);
   const hashes = openLedger(join(dir, "ledger.db"));
   const ledger = openDropLedger(join(dir, "ledger.db"));
+  const book = openUploadBook(join(dir, "ledger.db"), "memory");
+  const uploads = openUploads({
+    book,
+    openDigester: openDigestInPlace,
+    clock: systemClock,
+    bytesPerSecond: null,
+  });
   const store = openMemoryStore();
   const events: AgentEvent[] = [];
   const sourcesStay = options.sourcesStay ?? false;
@@ -90,7 +100,7 @@ export function openAgentWorld(t: TestContext, options: AgentTestOptions = {}): 
       if (item.source === null || item.path === null) throw new Error("not ready");
       if (!sourcesStay) {
         const key = sourceKey(submission.user, item.source);
-        await uploadSource(store, key, { path: item.path, source: item.source, signal });
+        await uploadSource(store, key, { path: item.path, source: item.source, uploads, signal });
       }
       const [handoff] = await submitJob(store, systemClock, submission);
       if (handoff === undefined) throw new Error("nothing was handed off");
@@ -103,6 +113,7 @@ export function openAgentWorld(t: TestContext, options: AgentTestOptions = {}): 
   t.after(async () => {
     for (const agent of agents) await agent[Symbol.asyncDispose]();
     ledger[Symbol.dispose]();
+    book[Symbol.dispose]();
     hashes[Symbol.dispose]();
     rmSync(dir, { recursive: true, force: true });
   });

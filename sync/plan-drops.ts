@@ -27,8 +27,8 @@ export function scopeOfStep(step: DropStep): Scope {
   return step.do === "download" || step.do === "look-up" ? "network" : "folder";
 }
 
-/** Steps at once. Reading is bound by the disk, sites count downloads, small files keep a link busy. */
-export const AT_ONCE = { look: 256, read: 2, network: 2, store: 4, folder: 4 } as const;
+/** Steps at once. Reading is bound by the disk, sites count downloads; uploads share a room. */
+export const AT_ONCE = { look: 256, read: 2, network: 2, store: 16, folder: 4 } as const;
 /** Drops that the ledger holds open: what is beyond waits in the inbox, where a person can see it. */
 export const MAX_OPEN_DROPS = 256;
 
