@@ -14,11 +14,12 @@ CLI := ./bin/clipscribe
 # A leading ~ that the shell did not expand, because it came after `FILE=`.
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
-.PHONY: help install build run plan validate doctor tour new-stage schema test test-readers test-download check lint format \
+.PHONY: help install build run up sync plan validate doctor tour new-stage schema test test-readers test-download check lint format \
   test-cloud emulator campaign-night bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate bench-cost bench-recovery bench-latency bench-throughput approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
+	@echo "make sync                watch the inbox of CLIPSCRIBE_HOME: drop files, find results"
 	@echo "make plan [FILE=path]    what would run, what would be reused, why"
 	@echo "make approve JOB=id      let what is held for money go on, and pay for it"
 	@echo "make test                all tests that need Node and ffmpeg only"
@@ -46,6 +47,10 @@ plan: install
 
 approve: install
 	@$(CLI) approve $$ARGS -- "$$JOB"
+
+up sync: install
+	@./scripts/install-tools ffmpeg ffprobe 'bwrap?' 'yt-dlp?'
+	@$(CLI) up $$ARGS
 
 validate: install
 	@$(CLI) validate

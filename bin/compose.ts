@@ -15,9 +15,10 @@ import { openSandbox } from "../adapters/sandbox/sandboxed.ts";
 import type { Sandbox } from "../adapters/sandbox/sandboxed.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { RunnerId, slugOf } from "../core/ids.ts";
+import { RunnerId, hostSlug } from "../core/ids.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Log } from "../ports/log.ts";
+import type { MediaTools } from "../ports/media-tools.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
 import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
@@ -25,7 +26,7 @@ import { ALL_DEFENCES } from "../runner/defences.ts";
 import type { Defences } from "../runner/defences.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import { serveStage } from "../runner/stage-port.ts";
-import type { RunnerWorld } from "../runner/world.ts";
+import type { Pipelines, RunnerWorld } from "../runner/world.ts";
 import type { Uploads } from "../sync/uploads.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
 import { openBackend } from "./backend.ts";
@@ -54,7 +55,13 @@ export interface Machine extends AsyncDisposable {
   /** What all uploads to a shared store have in common. */
   readonly uploads: Uploads;
   pool: StagePool;
-  openWorld(pipeline: CheckedPipeline, listener: RunnerListener): RunnerWorld;
+  tools: MediaTools;
+  /** `pipelines`: where more than the one holds, as when its file is saved while it runs. */
+  openWorld(
+    pipeline: CheckedPipeline,
+    listener: RunnerListener,
+    pipelines?: Pipelines,
+  ): RunnerWorld;
 }
 
 export async function openMachine(
@@ -96,7 +103,8 @@ export async function openMachine(
       return uploads.get();
     },
     pool,
-    openWorld: (pipeline, listener) => ({
+    tools,
+    openWorld: (pipeline, listener, pipelines) => ({
       runner: newRunnerId(),
       user: settings.user,
       version: readVersion(),
@@ -110,7 +118,7 @@ export async function openMachine(
       sources: dropsFrom(drops, isShared ? firstOf(ledger, uploaded) : ledger),
       drops,
       pool,
-      pipelines: {
+      pipelines: pipelines ?? {
         current: () => pipeline,
         find: (digest) => (digest === pipeline.digest ? pipeline : undefined),
       },
@@ -137,8 +145,7 @@ export async function openMachine(
 
 /** New at each start; says where it ran. */
 function newRunnerId(): RunnerId {
-  const host = slugOf(hostname(), "host").slice(0, 30).replace(/-+$/, "");
-  return RunnerId.parse(`${host}-${process.pid}-${randomBytes(4).toString("hex")}`);
+  return RunnerId.parse(`${hostSlug(hostname())}-${process.pid}-${randomBytes(4).toString("hex")}`);
 }
 
 /** Its ASN.1 is loaded by those who have set an authority. */

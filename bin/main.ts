@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 
 import { addBatchCommands } from "./commands-batch.ts";
 import { addHouseCommands } from "./commands-house.ts";
+import { addLaptopCommands } from "./commands-laptop.ts";
 import { addServerCommands } from "./commands-server.ts";
 import { addWorkCommands } from "./commands-work.ts";
 import { readVersion } from "./install.ts";
@@ -45,6 +46,7 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
   const maker = { command, setCode, io };
   addWorkCommands(maker);
   addBatchCommands(maker);
+  addLaptopCommands(maker);
   addServerCommands(maker);
   addHouseCommands(maker, program);
   return program;

@@ -57,6 +57,11 @@ export function slugOf(name: string, fallback = "item"): string {
   return slug.slice(0, MAX_SLUG_CHARS).replace(/-+$/, "") || fallback;
 }
 
+/** How a runner's id begins: the machine it works on. */
+export function hostSlug(host: string): string {
+  return slugOf(host, "host").slice(0, 30).replace(/-+$/, "");
+}
+
 /** Returns `base`, or `base-{suffix}` shortened to the bound of an id. */
 export function joinId(base: string, suffix: string): string {
   const room = MAX_ID_CHARS - suffix.length - 1;

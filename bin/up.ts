@@ -1,0 +1,249 @@
+/**
+ * `clipscribe up`: watches the inbox, hands off what is dropped, brings results. Where the store is a
+ * disk of this machine, a runner works in the same process; with a cloud, servers do.
+ */
+import { mkdirSync, realpathSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+
+import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
+import { dropFiles } from "../adapters/drop-files/drop-files.ts";
+import { openFolderWatch } from "../adapters/folder-watch/folder-watch.ts";
+import { networkFileSystemOf, systemMountProbes } from "../adapters/folder-watch/mount-kind.ts";
+import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
+import { identityOf } from "../adapters/ledger/ledger.ts";
+import { acquireAgentLock } from "../adapters/system/agent-lock.ts";
+import { openProcessWatch } from "../adapters/system/process-watch.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
+import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import { EXIT } from "../core/exit-codes.ts";
+import type { DropLedger } from "../ports/drop-ledger.ts";
+import { openRunner } from "../runner/runner.ts";
+import type { AgentWorld } from "../sync/agent-world.ts";
+import { openAgent } from "../sync/agent.ts";
+import type { Agent } from "../sync/agent.ts";
+import { PATIENCE_MS } from "../sync/drop-state.ts";
+import { sweepIncoming } from "../sync/fetch-results.ts";
+import { submitJob } from "../sync/submit-job.ts";
+import { uploadSource } from "../sync/upload-source.ts";
+import { openMachine } from "./compose.ts";
+import type { Machine } from "./compose.ts";
+import { findPipelineFile } from "./find-pipeline.ts";
+import type { Io } from "./io.ts";
+import { openLivePipeline } from "./live-pipeline.ts";
+import type { LivePipeline } from "./live-pipeline.ts";
+import { openLog } from "./log.ts";
+import { makeFolder } from "./make-folder.ts";
+import { readSettings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import { describeStart, openUpView } from "./ui/up-view.ts";
+import type { UpView } from "./ui/up-view.ts";
+import { openProgress } from "./up-progress.ts";
+import type { Progress } from "./up-progress.ts";
+
+export interface UpFlags {
+  pipeline: string | undefined;
+  json: boolean;
+  plain: boolean;
+  verbose: boolean;
+}
+
+/** Reading a header takes no longer. */
+const PROBE_MS = 30_000;
+
+export async function up(flags: UpFlags, io: Io): Promise<number> {
+  const settings = await readSettings(io);
+  for (const folder of [settings.home, settings.inbox, settings.done, settings.rejected]) {
+    makeFolder(folder);
+  }
+  using _home = acquireAgentLock(realpathSync(settings.home), "up", new Date());
+  using _inbox = acquireAgentLock(realpathSync(settings.inbox), "up", new Date());
+  const view = await openView(flags, io);
+  const format = flags.json ? "json" : "text";
+  const log = openLog({ write: io.stderr, format, level: flags.verbose ? "info" : "warn" });
+  await using machine = await openMachine(io, settings, log);
+  using pipelines = await openLivePipeline(findPipelineFile(io, flags.pipeline), settings.home, {
+    onChange: (_, changes) =>
+      view.note(`the pipeline was saved and holds for what comes next: ${changes.join("; ")}`),
+    onRefused: (error) => view.refused(error),
+  });
+  using ledger = openDropLedger(join(settings.home, "ledger.db"));
+  const stop = new AbortController();
+  const forget = io.onInterrupt(() => {
+    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    view.note("stopping; press Ctrl-C again to stop at once");
+    stop.abort(new ClipscribeError("cancelled", "interrupted"));
+  });
+  try {
+    sweepIncoming(settings.results, isGone);
+    const work = { io, settings, machine, pipelines, ledger, view, signal: stop.signal };
+    await serve(work);
+    view.stop();
+    if (!flags.json) io.stdout("stopped; `clipscribe up` goes on from here\n");
+    return EXIT.complete;
+  } finally {
+    view.stop();
+    forget();
+  }
+}
+
+interface Work {
+  io: Io;
+  settings: Settings;
+  machine: Machine;
+  pipelines: LivePipeline;
+  ledger: DropLedger;
+  view: UpView;
+  signal: AbortSignal;
+}
+
+/** Agent, results and, embedded, the runner, until it is told to stop. */
+async function serve(work: Work): Promise<void> {
+  const { settings, machine, view, signal, ledger } = work;
+  const isEmbedded = !machine.isShared;
+  const { inbox, results } = settings;
+  view.note(describeStart({ isEmbedded, inbox, results }));
+  let agent: Agent | undefined;
+  const progress = openProgress({
+    store: machine.store,
+    user: settings.user,
+    ledger,
+    clock: systemClock,
+    host: hostname(),
+    isEmbedded,
+    resultsDir: results,
+    onLid: (advice) => view.lid(advice),
+    onResult: (event) => view.result(event),
+    onTrouble: (error) => view.note(`results wait: ${error.message}`),
+    counts: () => agent?.counts ?? { waiting: 0, toHandOff: 0 },
+    signal,
+  });
+  agent = openAgent(await agentWorld(work, progress));
+  const runner = isEmbedded ? runEmbedded(work, progress) : Promise.resolve();
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await agent[Symbol.asyncDispose]();
+  await runner;
+  await progress[Symbol.asyncDispose]();
+}
+
+async function agentWorld(
+  { io, settings, machine, pipelines, ledger, view }: Work,
+  progress: Progress,
+): Promise<AgentWorld> {
+  const real = (path: string): string => realpathSync(path);
+  const downloads = join(settings.home, "downloads");
+  mkdirSync(downloads, { recursive: true });
+  const folders = {
+    inbox: real(settings.inbox),
+    done: real(settings.done),
+    rejected: real(settings.rejected),
+    downloads,
+  };
+  const network = await networkFileSystemOf(folders.inbox, systemMountProbes(io.platform));
+  const { store } = machine;
+  return {
+    user: settings.user,
+    device: hostname(),
+    folders,
+    files: dropFiles,
+    openWatch: (folder, listener) =>
+      openFolderWatch(folder, listener, { network, platform: io.platform }),
+    ledger,
+    store,
+    clock: systemClock,
+    random: Math.random,
+    downloader: openDownloader({ io, settings }),
+    rhythm: { settleMs: settings.settleMs, patienceMs: PATIENCE_MS },
+    sourcesStay: !machine.isShared,
+    pipeline: () => pipelines.current(),
+    remember: (path, sha256, at) =>
+      machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
+    isMedium: async (path, signal) => isMedium(machine, path, signal),
+    async handOff({ submission, item, onProgress, signal }) {
+      const { source, path } = item;
+      if (source === null || path === null) throw new ClipscribeError("bug", "an item has no file");
+      if (machine.isShared) {
+        await uploadSource(store, sourceKey(settings.user, source), {
+          path,
+          source,
+          uploads: machine.uploads,
+          signal,
+          onProgress: ({ doneBytes, totalBytes }) =>
+            onProgress(totalBytes === 0 ? 1 : doneBytes / totalBytes, "uploading"),
+        });
+      }
+      const [handoff] = await submitJob(store, systemClock, submission);
+      if (handoff === undefined) throw new ClipscribeError("bug", "nothing was handed off");
+      return handoff;
+    },
+    listener(event) {
+      view.agent(event);
+      progress.agent(event);
+    },
+  };
+}
+
+/** ffprobe's word on what no container format explains; without ffprobe its stage finds out. */
+async function isMedium(machine: Machine, path: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { stdout } = await machine.tools.run({
+      tool: "ffprobe",
+      args: ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", "-i", path],
+      readable: [path],
+      writableDir: "/tmp",
+      timeoutMs: PROBE_MS,
+      maxStdoutBytes: 64 * 1024,
+      signal,
+    });
+    return /^(?:audio|video)/m.test(stdout);
+  } catch (error) {
+    if (isKind(error, "contract")) return false;
+    if (isKind(error, "config")) return true;
+    throw error;
+  }
+}
+
+/** Taken for dead, a runner starts anew under a new id. */
+async function runEmbedded(work: Work, progress: Progress): Promise<void> {
+  const { machine, pipelines, view, signal } = work;
+  while (!signal.aborted) {
+    const world = machine.openWorld(
+      pipelines.current(),
+      (event) => {
+        view.runner(event);
+        progress.runner(event);
+      },
+      pipelines,
+    );
+    await using runner = await openRunner(world, { sweepPrefix: null, accepts: () => true });
+    await new Promise<void>((resolve) => {
+      const either = AbortSignal.any([signal, runner.lost]);
+      if (either.aborted) resolve();
+      either.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+}
+
+async function openView(flags: UpFlags, io: Io): Promise<UpView> {
+  const isTerminal =
+    io.columns !== null && !flags.plain && !flags.json && io.env["TERM"] !== "dumb";
+  const log = isTerminal ? (await import("log-update")).default : undefined;
+  return openUpView({
+    json: flags.json,
+    write: io.stdout,
+    columns: io.columns ?? 80,
+    now: () => new Date(),
+    ...(log !== undefined && {
+      draw: { show: (text: string) => log(text), done: () => log.clear() },
+    }),
+  });
+}
+
+function isGone(pid: number): boolean {
+  const processes = openProcessWatch();
+  return processes.isGone({ pid, boot: processes.self.boot });
+}
