@@ -1,4 +1,6 @@
 /** What a command may touch of its process; a test gives its own. */
+import type { ReadStream } from "node:tty";
+
 export interface Io {
   env: Readonly<Record<string, string | undefined>>;
   cwd: string;
@@ -7,6 +9,8 @@ export interface Io {
   stderr: (text: string) => void;
   /** Width of the terminal; null where stdout is none. */
   columns: number | null;
+  /** For questions; absent where nobody could answer. */
+  stdin?: () => ReadStream;
   /** Calls back at Ctrl-C or SIGTERM; returns how to stop listening. */
   onInterrupt(listener: () => void): () => void;
 }
@@ -18,6 +22,7 @@ export function systemIo(): Io {
     platform: process.platform,
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
+    stdin: () => process.stdin,
     columns: process.stdout.isTTY ? process.stdout.columns : null,
     onInterrupt(listener) {
       process.on("SIGINT", listener).on("SIGTERM", listener);

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 
 import { addBatchCommands } from "./commands-batch.ts";
 import { addHouseCommands } from "./commands-house.ts";
+import { addInitCommands } from "./commands-init.ts";
 import { addLaptopCommands } from "./commands-laptop.ts";
 import { addServerCommands } from "./commands-server.ts";
 import { addWorkCommands } from "./commands-work.ts";
@@ -47,6 +48,7 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
   addWorkCommands(maker);
   addBatchCommands(maker);
   addLaptopCommands(maker);
+  addInitCommands(maker);
   addServerCommands(maker);
   addHouseCommands(maker, program);
   return program;

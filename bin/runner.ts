@@ -1,14 +1,13 @@
 /** `clipscribe runner`: takes tickets and works on them until it is told to stop. */
 import { randomUUID } from "node:crypto";
 
-import { ClipscribeError, isKind } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { parseObjectKey } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Log } from "../ports/log.ts";
-import type { ObjectStore } from "../ports/object-store.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
+import { assertConditions } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
@@ -32,7 +31,8 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   const file = findPipelineFile(io, flags.pipeline);
   await using machine = await openMachine(io, settings, log);
   const { pipeline } = await loadPipeline(file, settings.home);
-  if (machine.isShared) await assertConditions(machine.store);
+  if (machine.isShared)
+    await assertConditions(machine.store, parseObjectKey(`sys/probe-${randomUUID()}`));
   const retire = new AbortController();
   const leave = new AbortController();
   // First: what is under way may end. Second: it is handed back at once.
@@ -86,31 +86,4 @@ function report(log: Log, event: RunnerEvent): void {
   const { type, ...about } = event;
   if (type === "item-ended" || type === "item-troubled") log.info(type, about);
   else log.debug(type, about);
-}
-
-/**
- * Two runners on a store that takes conditions and does not heed them would both win every claim.
- * @throws `config`
- */
-async function assertConditions(store: ObjectStore): Promise<void> {
-  const key = parseObjectKey(`sys/probe-${randomUUID()}`);
-  const body = Buffer.from("a second write of this must fail");
-  const refused = async (write: Promise<unknown>): Promise<boolean> =>
-    write.then(
-      () => false,
-      (error: unknown) => {
-        if (isKind(error, "conflict")) return true;
-        throw error;
-      },
-    );
-  const first = await store.put(key, body, { ifMatch: null });
-  const other = Buffer.from("other bytes");
-  const isSound =
-    (await refused(store.put(key, other, { ifMatch: null }))) &&
-    (await refused(store.put(key, other, { ifMatch: `${first}0` as typeof first })));
-  await store.delete(key);
-  if (isSound) return;
-  throw new ClipscribeError("config", "the store does not heed conditions of writes", {
-    hint: "use R2, or another S3 with If-Match and If-None-Match on PutObject",
-  });
 }
