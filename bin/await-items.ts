@@ -2,7 +2,7 @@
  * Runs a runner until certain items have ended, whoever worked on them: this process, or another
  * one on this machine.
  */
-import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
+import { asClipscribeError, fromErrorRecord, isDiskFull, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import { hasEnded } from "../core/item-state.ts";
 import { keysOf, parseTicketKey } from "../core/keys.ts";
@@ -71,6 +71,13 @@ async function runUntilEnded(
   };
   const world = machine.openWorld(pipeline, (event) => {
     options.onEvent(event);
+    if (
+      (event.type === "stage-retry" || event.type === "item-troubled") &&
+      isDiskFull(event.error)
+    ) {
+      // Nobody waits for half a minute and again for somebody who sits in front of it.
+      return settled.reject(fromErrorRecord(event.error));
+    }
     const address = open.get(event.item_id);
     if (address === undefined || !jobs.has(address.job)) return;
     if (event.type === "item-troubled") end(event.item_id, event.error);

@@ -36,6 +36,7 @@ import { lazyUploads } from "./open-uploads.ts";
 import { openMail } from "./mail.ts";
 import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
+import { isAlive, sweepWork } from "./sweep-work.ts";
 
 /** Items at once: one waits for the disk while another computes. */
 const ITEMS_PER_CORE = 2;
@@ -71,6 +72,8 @@ export async function openMachine(
   overrides: ComposeOverrides = {},
 ): Promise<Machine> {
   makeFolder(settings.home);
+  const workDir = join(settings.home, "work");
+  sweepWork(workDir);
   const backend = await openBackend(settings, log, overrides.store);
   const { store, queues, isShared, reach } = backend;
   const ledger = openLedger(join(settings.home, "ledger.db"));
@@ -128,7 +131,7 @@ export async function openMachine(
       processes: isShared ? null : processes,
       cores,
       items: cores * ITEMS_PER_CORE,
-      workDir: join(settings.home, "work"),
+      workDir,
       clocks: { leaseMs: settings.leaseMs, sweepMs: settings.sweepMs },
       defences: { ...ALL_DEFENCES, ...overrides.defences },
       listener,
@@ -139,6 +142,7 @@ export async function openMachine(
       await mail[Symbol.asyncDispose]();
       ledger[Symbol.dispose]();
       await backend[Symbol.asyncDispose]();
+      sweepWork(workDir, (pid) => pid !== process.pid && isAlive(pid));
     },
   };
 }

@@ -1,7 +1,11 @@
 /** Log lines on stderr: words for a person, JSON for a machine. Nothing secret comes here. */
-import { toErrorRecord } from "../core/errors.ts";
+import { isDiskFull, toErrorRecord } from "../core/errors.ts";
+import type { ErrorRecord } from "../core/errors.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { Log, LogDetails, LogLevel } from "../ports/log.ts";
+
+/** A full disk fails every write: it is said once in this time. */
+const DISK_FULL_QUIET_MS = 60_000;
 
 const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
@@ -12,8 +16,15 @@ export interface LogOptions {
 }
 
 export function openLog(options: LogOptions, base: LogDetails = {}): Log {
+  let saidFullAt = -Infinity;
+  const isSaid = (details: LogDetails): boolean => {
+    if (!isAboutFullDisk(details)) return false;
+    const isQuiet = performance.now() - saidFullAt < DISK_FULL_QUIET_MS;
+    if (!isQuiet) saidFullAt = performance.now();
+    return isQuiet;
+  };
   const add = (level: LogLevel, message: string, details: LogDetails = {}): void => {
-    if (RANK[level] < RANK[options.level]) return;
+    if (RANK[level] < RANK[options.level] || isSaid(details)) return;
     const all = describe({ ...base, ...details });
     if (options.format === "json") {
       options.write(
@@ -39,4 +50,8 @@ function describe(details: LogDetails): LogDetails {
     described[key] = value instanceof Error ? toErrorRecord(value).message : value;
   }
   return described;
+}
+
+function isAboutFullDisk({ error }: LogDetails): boolean {
+  return typeof error === "object" && error !== null && isDiskFull(error as ErrorRecord);
 }

@@ -6,6 +6,7 @@ import {
   asClipscribeError,
   fromErrorRecord,
   hasKind,
+  isDiskFull,
   toErrorRecord,
 } from "./errors.ts";
 
@@ -56,5 +57,14 @@ describe("errors", () => {
     error.cause = new Error("b", { cause: error });
 
     assert.ok(toErrorRecord(error).cause.length <= 8);
+  });
+
+  test("no space left is nobody's fault, wherever it comes from", () => {
+    const thrown = Object.assign(new Error("ENOSPC: no space left on device, write"), {
+      code: "ENOSPC",
+    });
+
+    assert.equal(isDiskFull(asClipscribeError(thrown)), true);
+    assert.equal(isDiskFull(new ClipscribeError("transient", "the network is down")), false);
   });
 });

@@ -52,6 +52,16 @@ export class ClipscribeError extends Error {
   }
 }
 
+/**
+ * What the message of every `transient` error for want of space begins with: it is nobody's fault, so
+ * no try is counted, and a person who watches is told at once.
+ */
+export const DISK_FULL = "the disk is full";
+
+export function isDiskFull({ kind, message }: Pick<ErrorRecord, "kind" | "message">): boolean {
+  return kind === "transient" && message.startsWith(DISK_FULL);
+}
+
 export function isKind(error: unknown, ...kinds: ErrorKind[]): error is ClipscribeError {
   return error instanceof ClipscribeError && kinds.includes(error.kind);
 }
@@ -68,6 +78,13 @@ export function asClipscribeError(thrown: unknown): ClipscribeError {
     const { reason } = thrown as { reason?: unknown };
     if (reason instanceof ClipscribeError) return reason;
     return new ClipscribeError("cancelled", "the work was interrupted", { cause: thrown });
+  }
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new ClipscribeError("transient", DISK_FULL, {
+      hint: "free some space, then run again: nothing is lost",
+      cause: thrown,
+    });
   }
   const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
   return new ClipscribeError("bug", message, {

@@ -101,6 +101,14 @@ describe("the item's state machine", () => {
     assert.deepEqual(planClaim(retried, { run: 1 }, facts()), { action: "wait", ms: 5_000 });
   });
 
+  test("a claim that ended for want of space waits, and does not count", () => {
+    const retry = { kind: "retry" as const, notBefore: NOW, error: ERROR, isOwn: false };
+    const waiting = requeueItem(claimed(), by(claimed()), retry);
+
+    assert.deepEqual([waiting.attempts, waiting.fruitless_claims], [0, 0]);
+    assert.equal(waiting.not_before, NOW.toISOString());
+  });
+
   test("a claim that is drained after it ended a stage leaves a state that can be read", () => {
     const state = claimed();
     const fruitful = recordProgress(state, by(state), {

@@ -150,22 +150,28 @@ export function publishItem(
   };
 }
 
-/** Gives the item back. A drained claim is not held against it; a retry waits until `notBefore`. */
+/**
+ * Gives the item back. A claim that was drained, or ended for want of space, is not held against it;
+ * a retry waits until `notBefore`.
+ */
 export function requeueItem(
   state: ItemState,
   by: Owned,
-  reason: { kind: "drained" } | { kind: "retry"; notBefore: Date; error: ErrorRecord },
+  reason:
+    | { kind: "drained" }
+    | { kind: "retry"; notBefore: Date; error: ErrorRecord; isOwn?: boolean },
 ): ItemState {
   assertOwned(state, by);
   const drained = reason.kind === "drained";
+  const counts = !drained && reason.isOwn !== false;
   return {
     ...state,
     status: "queued",
     owner: null,
     stage: null,
-    attempts: drained ? state.attempts - 1 : state.attempts,
+    attempts: counts ? state.attempts : state.attempts - 1,
     // Nothing to take back where the claim had ended a stage: the count began anew.
-    fruitless_claims: Math.max(0, state.fruitless_claims - (drained ? 1 : 0)),
+    fruitless_claims: Math.max(0, state.fruitless_claims - (counts ? 0 : 1)),
     not_before: drained ? null : reason.notBefore.toISOString(),
     error: drained ? null : reason.error,
     updated_at: by.now.toISOString(),

@@ -2,7 +2,7 @@
  * Which ticket gets a slot, and when. Whoever hears of a ticket only adds it; `pump` decides. An item
  * is under way once, and a ticket that comes meanwhile is looked at when that has ended.
  */
-import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
+import { asClipscribeError, isDiskFull, toErrorRecord } from "../core/errors.ts";
 import type { Lane } from "../core/ids.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import { nameOfItem } from "./item-name.ts";
@@ -125,6 +125,11 @@ export function openDispatch({ world, messages, handle, stopping }: DispatchOpti
     troubles.set(ticket.key, count);
     log.error("an item could not be taken on or finished", { ticket: ticket.key, error });
     const { job: job_id, item: item_id, run } = ticket.address;
+    if (isDiskFull(error)) {
+      // Whoever watches is told at once; whoever does not finds it going on once there is room.
+      world.listener({ type: "item-troubled", job_id, item_id, run, error });
+      return lookAgain(ticket, MAX_TROUBLE_MS);
+    }
     if (count > MAX_TROUBLES || error.kind !== "transient") {
       world.listener({ type: "item-troubled", job_id, item_id, run, error });
       return;

@@ -2,7 +2,13 @@
  * One stage of one item: its key, reuse or run, retries, and its cache entry. Throws only what
  * ends the item's run; a failed `optional` stage comes back as missing.
  */
-import { ClipscribeError, asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
+import {
+  ClipscribeError,
+  asClipscribeError,
+  isDiskFull,
+  isKind,
+  toErrorRecord,
+} from "../core/errors.ts";
 import { explainRun } from "../core/plan.ts";
 import type { Ingredients } from "../core/plan.ts";
 import type { Sha256 } from "../core/ids.ts";
@@ -29,6 +35,16 @@ export class RetryLater extends ClipscribeError {
   constructor(retryInMs: number, cause: ClipscribeError) {
     super("transient", cause.message, { cause, ...(cause.hint && { hint: cause.hint }) });
     this.retryInMs = retryInMs;
+  }
+}
+
+/** How long an item waits for space: a person has to make it. */
+const DISK_FULL_WAIT_MS = 30_000;
+
+/** Ends this claim, and is held against neither the stage nor the item. */
+export class WaitForSpace extends RetryLater {
+  constructor(cause: ClipscribeError) {
+    super(DISK_FULL_WAIT_MS, cause);
   }
 }
 
@@ -112,6 +128,10 @@ async function tryProvider(
     } catch (thrown) {
       const error = asClipscribeError(thrown);
       if (error.kind !== "transient" || run.signal.aborted) return { error, tries };
+      if (isDiskFull(error)) {
+        announceRetry(run, stage, error, tries + 1, DISK_FULL_WAIT_MS);
+        throw new WaitForSpace(error);
+      }
       tries++;
       if (tries >= stage.retry.attempts) return { error: new OutOfTries(error, tries), tries };
       await waitBeforeRetry(run, stage, error, tries, why);
@@ -304,26 +324,28 @@ async function waitBeforeRetry(
   tries: number,
   why: string,
 ): Promise<void> {
-  const { world, ticket } = run;
+  const { world } = run;
   const factor = stage.retry.backoff === "exponential" ? 2 ** (tries - 1) : 1;
   const waitMs = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * factor) * (0.5 + world.random() / 2);
-  const about = { job_id: ticket.job_id, item_id: ticket.item_id, run: ticket.run };
-  run.log.add(stage.id, "warn", "the stage will be tried again", {
-    attempt: tries + 1,
-    in_ms: Math.round(waitMs),
-    error: toErrorRecord(error),
-  });
+  announceRetry(run, stage, error, tries + 1, Math.round(waitMs));
   run.onStage(stage.id, record("running", why, null, null, null, tries), false);
-  world.listener({
-    ...about,
-    type: "stage-retry",
-    stage: stage.id,
-    attempt: tries + 1,
-    in_ms: Math.round(waitMs),
-    why: error.message,
-  });
   if (waitMs > MAX_WAIT_IN_CLAIM_MS) throw new RetryLater(waitMs, error);
   await world.clock.sleep(waitMs, run.signal);
+}
+
+function announceRetry(
+  run: ItemRun,
+  stage: CheckedStage,
+  error: ClipscribeError,
+  attempt: number,
+  in_ms: number,
+): void {
+  const { job_id, item_id, run: number } = run.ticket;
+  const record = toErrorRecord(error);
+  const retry = { attempt, in_ms, error: record };
+  run.log.add(stage.id, "warn", "the stage will be tried again", retry);
+  const about = { job_id, item_id, run: number, stage: stage.id };
+  run.world.listener({ type: "stage-retry", ...about, ...retry, why: error.message });
 }
 
 function record(

@@ -27,6 +27,7 @@ export type RunnerEvent =
       attempt: number;
       in_ms: number;
       why: string;
+      error: ErrorRecord;
     })
   /** Its ticket could not be taken on or finished now; it stays for the next run. */
   | (AboutItem & { type: "item-troubled"; error: ErrorRecord })

@@ -2,7 +2,7 @@
  * A claim's work from its first stage to the write that ends it: published, failed, held, cancelled
  * or given back. The tail is the caller's, since it needs no slot.
  */
-import { asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
+import { asClipscribeError, isDiskFull, isKind, toErrorRecord } from "../core/errors.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import { endRun, publishItem, requeueItem } from "../core/item-state.ts";
 import type { UserKeys } from "../core/keys.ts";
@@ -197,7 +197,8 @@ async function endEarly(
       const delayMs = error instanceof RetryLater ? error.retryInMs : retryMs(world, attempts);
       // By the store's clock, which all runners share.
       const notBefore = new Date(shop.liveness.storeNow().getTime() + delayMs);
-      const retry = { kind: "retry" as const, notBefore, error: toErrorRecord(error) };
+      const isOwn = !isDiskFull(error);
+      const retry = { kind: "retry" as const, notBefore, error: toErrorRecord(error), isOwn };
       await end(shop, key, progress, (state, by) =>
         requeueItem({ ...state, stages: settled(progress) }, by, retry),
       );

@@ -22,7 +22,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 import { sha256Of } from "../core/digest.ts";
-import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError, DISK_FULL, asClipscribeError, isKind } from "../core/errors.ts";
 import type { Sha256, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { Manifest } from "../core/records.ts";
@@ -239,7 +239,7 @@ function describeFolderError(error: unknown, resultsDir: string): ClipscribeErro
   const { code } = error as { code?: string };
   const details = { folder: resultsDir, code };
   if (code === "ENOSPC" || code === "EDQUOT") {
-    return new ClipscribeError("transient", "the disk is full", {
+    return new ClipscribeError("transient", DISK_FULL, {
       details,
       hint: "free some space, then run again: the results are kept in the store",
       cause: error,

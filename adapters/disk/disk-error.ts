@@ -1,10 +1,10 @@
 /** What the disk says, in the project's kinds. */
-import { ClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, DISK_FULL } from "../../core/errors.ts";
 import type { ErrorKind } from "../../core/errors.ts";
 
 const TRANSLATIONS: Record<string, [kind: ErrorKind, message: string, hint: string]> = {
-  ENOSPC: ["transient", "the disk is full", "free some space, then run again: nothing is lost"],
-  EDQUOT: ["transient", "the disk quota is used up", "free some space, then run again"],
+  ENOSPC: ["transient", DISK_FULL, "free some space, then run again: nothing is lost"],
+  EDQUOT: ["transient", `${DISK_FULL}: its quota is used up`, "free some space, then run again"],
   EROFS: ["denied", "the folder is read-only", "make it writable, or choose another folder"],
   EACCES: ["denied", "the folder may not be used", "give yourself access, or choose another"],
   EPERM: ["denied", "the folder may not be used", "give yourself access, or choose another"],

@@ -6,7 +6,7 @@ import { link, lstat, open, readdir, rename, rm, unlink, utimes } from "node:fs/
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
-import { ClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, DISK_FULL } from "../../core/errors.ts";
 import type { DropFiles, Entry, EntryKind, FileLook } from "../../ports/drop-files.ts";
 
 const COPY_BYTES = 1024 * 1024;
@@ -221,7 +221,7 @@ export function translate(error: unknown, path: string): ClipscribeError {
       return taken(path);
     case "ENOSPC":
     case "EDQUOT":
-      return as("transient", "the disk is full", "free some space: it goes on by itself");
+      return as("transient", DISK_FULL, "free some space: it goes on by itself");
     case "EACCES":
     case "EPERM":
       return as(

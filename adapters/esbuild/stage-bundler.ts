@@ -14,7 +14,7 @@ import { pathToFileURL } from "node:url";
 import { z } from "zod";
 
 import { sha256Of } from "../../core/digest.ts";
-import { ClipscribeError, asClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, asClipscribeError, isDiskFull } from "../../core/errors.ts";
 import { Sha256 } from "../../core/ids.ts";
 import type { LoadedStage } from "../../core/pipeline.ts";
 import type { StageDefinition } from "../../core/stage.ts";
@@ -70,8 +70,11 @@ export function openStageBundler(options: StageBundlerOptions): StageBundler {
           }
           const { digest } = index.stages[path] as z.infer<typeof IndexEntry>;
           loaded.set(name, await importStage(name, digest, cacheDir));
-        } catch (error) {
-          loaded.set(name, asClipscribeError(error));
+        } catch (thrown) {
+          const error = asClipscribeError(thrown);
+          // No fault of the pipeline's.
+          if (isDiskFull(error)) throw error;
+          loaded.set(name, error);
         }
       }
       if (changed) await writeWhole(indexPath, JSON.stringify(index));

@@ -6,7 +6,7 @@
 import { accessSync, constants } from "node:fs";
 import { basename, delimiter, dirname, join } from "node:path";
 
-import { ClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, DISK_FULL } from "../../core/errors.ts";
 import { safeLine } from "../../core/safe-text.ts";
 import { MEDIA_TOOLS } from "../../core/stage.ts";
 import type { MediaToolName } from "../../core/stage.ts";
@@ -113,7 +113,7 @@ function describeFailure(call: MediaToolCall, result: SandboxedResult): Clipscri
   const reason = lastWords(result.stderr, [...call.readable, call.writableDir]);
   const isFull = /No space left on device|Disk quota exceeded/.test(result.stderr);
   if (isFull) {
-    return new ClipscribeError("transient", "the disk is full", {
+    return new ClipscribeError("transient", DISK_FULL, {
       details: { reason },
       hint: "free some space, then run again: nothing is lost",
     });

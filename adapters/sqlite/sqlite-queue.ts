@@ -11,7 +11,7 @@ import { closeSync, futimesSync, openSync, watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-import { ClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, DISK_FULL } from "../../core/errors.ts";
 import { MAX_DELAY_MS, MAX_EVENT_BYTES } from "../../ports/event-queue.ts";
 import type { EventQueue, LeasedEvent, PullOptions } from "../../ports/event-queue.ts";
 
@@ -201,7 +201,8 @@ function guard<Value>(work: () => Value): Value {
     // SQLite's primary result codes: 5 BUSY, 6 LOCKED, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN.
     const primary = (errcode ?? 0) & 0xff;
     const kind = primary === 8 || primary === 14 ? "denied" : "transient";
-    throw new ClipscribeError(kind, "the queue's file can't be used now", {
+    const message = primary === 13 ? DISK_FULL : "the queue's file can't be used now";
+    throw new ClipscribeError(kind, message, {
       hint: "check that its folder is writable and the disk has room, then run again",
       cause,
     });

@@ -2,6 +2,7 @@
  * Shows a run to a person or a program. States are words, signs only accompany them; everything
  * from outside is made safe for a terminal.
  */
+import { isDiskFull } from "../../core/errors.ts";
 import { formatUsd } from "../../core/money.ts";
 import { safeLine } from "../../core/safe-text.ts";
 import type { RunnerEvent } from "../../runner/runner-events.ts";
@@ -136,6 +137,8 @@ function lineView(options: RunViewOptions): RunView {
           return redraw(false);
         }
         case "stage-retry": {
+          // The run ends with it, and says so.
+          if (isDiskFull(event.error)) return;
           const seconds = Math.round(event.in_ms / 100) / 10;
           return print(
             `  ${event.stage} is tried again in ${seconds} s (try ${event.attempt}): ${safeLine(event.why, 200)}`,
@@ -146,6 +149,7 @@ function lineView(options: RunViewOptions): RunView {
           if (single) print(formatStage(event, paint));
           return redraw(false);
         case "item-troubled":
+          if (isDiskFull(event.error)) return;
           return print(`  ${event.item_id}: ${safeLine(event.error.message, 300)}`);
         case "item-ended":
           ended++;
