@@ -83,11 +83,7 @@ export async function openMachine(
     maxThreads: Math.max(2, cores),
     serve: serveStage,
   });
-  const tools = openMediaTools({
-    sandbox: lazySandbox(io.platform),
-    path: io.env["PATH"] ?? "",
-    platform: io.platform,
-  });
+  const tools = openTools(io);
   const processes = openProcessWatch();
   const providers = openProviders(settings);
   const tsaUrl = settings.all.get("CLIPSCRIBE_TSA_URL")?.value ?? null;
@@ -145,6 +141,10 @@ export async function openMachine(
       sweepWork(workDir, (pid) => pid !== process.pid && isAlive(pid));
     },
   };
+}
+
+function openTools({ platform, env }: Io): MediaTools {
+  return openMediaTools({ sandbox: lazySandbox(platform), path: env["PATH"] ?? "", platform });
 }
 
 /** New at each start; says where it ran. */
