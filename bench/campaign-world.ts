@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
 
@@ -143,9 +143,12 @@ export function runChild(
 export function readPublished(results: string): Record<string, string> {
   const files: Record<string, string> = {};
   const visit = (folder: string): void => {
+    // A job's own files say when it was finished: they differ from run to run.
+    const isJob = dirname(folder) === results;
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) visit(path);
+      else if (isJob) continue;
       else if (entry.name !== "manifest.json")
         files[relative(results, path)] = sha256Of(readFileSync(path));
     }
@@ -159,7 +162,8 @@ export function findHalfMade(results: string): string[] {
   const problems: string[] = [];
   if (statSync(results, { throwIfNoEntry: false }) === undefined) return problems;
   for (const job of readdirSync(results)) {
-    for (const item of readdirSync(join(results, job))) {
+    const entries = readdirSync(join(results, job), { withFileTypes: true });
+    for (const { name: item } of entries.filter((entry) => entry.isDirectory())) {
       if (item.startsWith(".")) continue;
       const folder = join(results, job, item);
       try {

@@ -15,6 +15,7 @@ export interface CommandMaker {
 export type RunFlags = {
   pipeline?: string;
   again?: boolean;
+  notify?: string[];
   budget?: number;
   json?: boolean;
   plain?: boolean;
@@ -24,6 +25,14 @@ export type RunFlags = {
 
 export function pipelineOption(): Option {
   return new Option("--pipeline <file>", "another pipeline.yaml");
+}
+
+/** May be said twice: once for mail, once for the web. */
+export function notifyOption(): Option {
+  return new Option(
+    "--notify <address>",
+    "told when the job is finished: a mail address, or an https:// address",
+  ).argParser((address: string, before?: string[]) => [...(before ?? []), address]);
 }
 
 export function parseUsd(text: string): number {

@@ -2,7 +2,7 @@
 import { Option } from "commander";
 
 import type { ApproveOptions } from "./approve.ts";
-import { parseUsd, pipelineOption } from "./command-maker.ts";
+import { notifyOption, parseUsd, pipelineOption } from "./command-maker.ts";
 import type { CommandMaker, RunFlags } from "./command-maker.ts";
 
 export function addWorkCommands({ command, setCode, io }: CommandMaker): void {
@@ -16,6 +16,7 @@ export function addWorkCommands({ command, setCode, io }: CommandMaker): void {
       ).argParser(parseUsd),
     )
     .option("--again", "make a new run of what is done already")
+    .addOption(notifyOption())
     .option("--json", "one JSON object a line on stdout, logs on stderr")
     .option("--plain", "no redrawing: for logs and screen readers")
     .option("--quiet", "only the path of the report")
@@ -27,8 +28,8 @@ export function addWorkCommands({ command, setCode, io }: CommandMaker): void {
       const nothing = flags.again === true ? undefined : await reportNothingToDo(paths, look, io);
       if (nothing !== undefined) return setCode(nothing);
       const { run } = await import("./run.ts");
-      const { pipeline, again = false } = flags;
-      setCode(await run(paths, { ...withDefaults(flags), pipeline, again }, io));
+      const { pipeline, again = false, notify } = flags;
+      setCode(await run(paths, { ...withDefaults(flags), pipeline, again, notify }, io));
     });
   command("plan", "say what would run, what would be reused, and why")
     .argument("<path...>", "media files, folders, or .txt lists of URLs")

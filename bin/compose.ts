@@ -26,7 +26,7 @@ import { ALL_DEFENCES } from "../runner/defences.ts";
 import type { Defences } from "../runner/defences.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import { serveStage } from "../runner/stage-port.ts";
-import type { Pipelines, RunnerWorld } from "../runner/world.ts";
+import type { OfficeWorld, Pipelines, RunnerWorld } from "../runner/world.ts";
 import type { Uploads } from "../sync/uploads.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
 import { openBackend } from "./backend.ts";
@@ -57,6 +57,8 @@ export interface Machine extends AsyncDisposable {
   readonly uploads: Uploads;
   pool: StagePool;
   tools: MediaTools;
+  /** Under a new id each time, as is a world. */
+  openOffice(): OfficeWorld;
   /** `pipelines`: where more than the one holds, as when its file is saved while it runs. */
   openWorld(
     pipeline: CheckedPipeline,
@@ -94,6 +96,13 @@ export async function openMachine(
   const uploaded = openBucketSources({ store, user, dir });
   const drops = openDropSources({ store, dir });
   const uploads = lazyUploads(settings);
+  const office = (): OfficeWorld => ({
+    ...describeOffice(settings),
+    store,
+    log,
+    mail,
+    processes: isShared ? null : processes,
+  });
   return {
     store,
     isShared,
@@ -103,16 +112,11 @@ export async function openMachine(
     },
     pool,
     tools,
+    openOffice: office,
     openWorld: (pipeline, listener, pipelines) => ({
-      runner: newRunnerId(),
-      user: settings.user,
-      version: readVersion(),
-      store,
+      ...office(),
       storeReach: reach,
       queues,
-      clock: systemClock,
-      log,
-      random: Math.random,
       tools,
       sources: dropsFrom(drops, isShared ? firstOf(ledger, uploaded) : ledger),
       drops,
@@ -123,12 +127,9 @@ export async function openMachine(
       },
       providers,
       timestamps,
-      mail,
-      processes: isShared ? null : processes,
       cores,
       items: cores * ITEMS_PER_CORE,
       workDir,
-      clocks: { leaseMs: settings.leaseMs, sweepMs: settings.sweepMs },
       defences: { ...ALL_DEFENCES, ...overrides.defences },
       listener,
     }),
@@ -145,6 +146,21 @@ export async function openMachine(
 
 function openTools({ platform, env }: Io): MediaTools {
   return openMediaTools({ sandbox: lazySandbox(platform), path: env["PATH"] ?? "", platform });
+}
+
+function describeOffice({
+  user,
+  leaseMs,
+  sweepMs,
+}: Settings): Omit<OfficeWorld, "store" | "log" | "mail" | "processes"> {
+  return {
+    runner: newRunnerId(),
+    user,
+    version: readVersion(),
+    clock: systemClock,
+    random: Math.random,
+    clocks: { leaseMs, sweepMs },
+  };
 }
 
 /** New at each start; says where it ran. */

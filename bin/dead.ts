@@ -1,12 +1,13 @@
-/** `clipscribe dead list|show`: items that failed, why, and how to replay them. */
+/** `clipscribe dead list|show`: items that failed and messages that nobody takes, why, and what to do. */
 import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import type { ItemId, JobId } from "../core/ids.ts";
-import { keysOf } from "../core/keys.ts";
+import { isDeadMessageKey, keysOf } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import { DeadRecord } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { listMessages } from "../sync/list-messages.ts";
 import { readRecord } from "../sync/stored-records.ts";
 import { openMachine } from "./compose.ts";
 import type { Io } from "./io.ts";
@@ -32,13 +33,23 @@ export async function dead(
   }
   const records: DeadRecord[] = [];
   for await (const { key } of machine.store.list(keys.deadItems())) {
+    if (isDeadMessageKey(key)) continue;
     records.push(await readDead(machine.store, key));
   }
-  if (json) io.stdout(`${JSON.stringify({ schema: 1, items: records })}\n`);
+  const { undeliverable } = await listMessages(machine.store, settings.user);
+  if (json) {
+    io.stdout(`${JSON.stringify({ schema: 1, items: records, messages: undeliverable })}\n`);
+  }
   for (const { job_id: job, item_id: id, at, reason, error } of json ? [] : records) {
     io.stdout(`${job}/${id}  ${at}  ${error.kind}: ${safeLine(reason, 300)}\n`);
   }
-  if (!json && records.length === 0) io.stdout("nothing has failed\n");
+  for (const { job_id: job, updated_at: at, deliveries } of json ? [] : undeliverable) {
+    const refused = deliveries.find(({ state }) => state === "refused");
+    const why = safeLine(refused?.error?.message ?? "unknown", 300);
+    io.stdout(`${job}  ${at}  message to ${refused?.to ?? refused?.channel ?? "nobody"}: ${why}\n`);
+  }
+  const isEmpty = records.length + undeliverable.length === 0;
+  if (!json && isEmpty) io.stdout("nothing has failed\n");
   return EXIT.complete;
 }
 

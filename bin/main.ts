@@ -5,6 +5,7 @@ import { addBatchCommands } from "./commands-batch.ts";
 import { addHouseCommands } from "./commands-house.ts";
 import { addInitCommands } from "./commands-init.ts";
 import { addLaptopCommands } from "./commands-laptop.ts";
+import { addMailCommands } from "./commands-mail.ts";
 import { addServerCommands } from "./commands-server.ts";
 import { addWorkCommands } from "./commands-work.ts";
 import { readVersion } from "./install.ts";
@@ -50,6 +51,7 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
   addLaptopCommands(maker);
   addInitCommands(maker);
   addServerCommands(maker);
+  addMailCommands(maker);
   addHouseCommands(maker, program);
   return program;
 }

@@ -6,12 +6,15 @@ import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError } from "../core/errors.ts";
+import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
-import type { ItemId } from "../core/ids.ts";
+import type { ItemId, JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
+import { readNotify } from "../core/recipients.ts";
+import type { Notify } from "../core/recipients.ts";
 import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
+import { fetchJobFiles } from "../sync/fetch-job-files.ts";
 import { sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
@@ -41,6 +44,8 @@ export interface RunOptions extends ViewOptions {
   again: boolean;
   /** USD an item, instead of the pipeline's; null: what was said before, or the pipeline's. */
   budget: number | null;
+  /** Whom to tell when it is finished: mail and web addresses. */
+  notify?: readonly string[] | undefined;
 }
 
 export async function run(
@@ -50,6 +55,7 @@ export async function run(
   overrides: ComposeOverrides = {},
 ): Promise<number> {
   const settings = await readSettings(io);
+  const told = options.notify === undefined ? undefined : readNotify(options.notify);
   const file = findPipelineFile(io, options.pipeline);
   let itemCount = 1;
   const { view, log, signal, close } = await openView(options, io, () => itemCount);
@@ -79,6 +85,7 @@ export async function run(
       signal,
       again: options.again,
       budget: options.budget,
+      notify: told ?? loaded.pipeline.notify,
     };
     const { id, results } = await runJob(job);
     view.stop();
@@ -108,6 +115,7 @@ interface Job {
   signal: AbortSignal;
   again: boolean;
   budget: number | null;
+  notify: Notify | undefined;
 }
 
 async function runJob(job: Job): Promise<{ id: string; results: Map<string, ItemResult> }> {
@@ -134,6 +142,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     items,
     again: job.again,
     budgetUsd: job.budget,
+    notify: job.notify,
   };
   if (machine.isShared) await uploadSources(job, collected.drops);
   let handoffs = await submitJob(machine.store, systemClock, submission);
@@ -173,8 +182,20 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     onEnd,
     signal,
   });
+  if (items.length > 1 && !signal.aborted) await fetchOwnFiles(job, id);
   if (!signal.aborted) takeSnapshot(job, id, ids, results);
   return { id, results };
+}
+
+/** What the job yields as a whole; another process may still be at it, and brings it. */
+async function fetchOwnFiles({ machine, settings, view }: Job, job: JobId): Promise<void> {
+  try {
+    const { user, results } = settings;
+    const fetched = await fetchJobFiles(machine.store, user, job, results);
+    for (const path of fetched?.keptAs ?? []) view.note(`you had changed it: kept as ${path}`);
+  } catch (error) {
+    view.note(`the job's digest could not be brought: ${asClipscribeError(error).message}`);
+  }
 }
 
 /** Whoever works on it may be another machine. */

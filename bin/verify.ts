@@ -11,6 +11,7 @@ import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { indexQuotes } from "../core/ground-quote.ts";
 import { Evidence, KeyMoment, KnowledgeGraph } from "../core/intelligence.ts";
+import { JobManifest } from "../core/message-records.ts";
 import { Manifest } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { Segment } from "../core/transcript.ts";
@@ -72,19 +73,20 @@ export async function verify(
 }
 
 function findItems(folder: string, depth: number): string[] {
-  if (existsSync(join(folder, MANIFEST))) return [folder];
+  const own = existsSync(join(folder, MANIFEST)) ? [folder] : [];
   if (depth >= MAX_DEPTH || statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    return [];
+    return own;
   }
   const inside = readdirSync(folder, { withFileTypes: true });
   const folders = inside.filter((entry) => entry.isDirectory() && !entry.name.startsWith("."));
-  return folders.flatMap(({ name }) => findItems(join(folder, name), depth + 1));
+  // A job's folder has a manifest of its own, beside the folders of its items.
+  return [...own, ...folders.flatMap(({ name }) => findItems(join(folder, name), depth + 1))];
 }
 
 async function verifyItem(folder: string): Promise<Verdict> {
   const verdict: Verdict = { folder, files: 0, quotes: 0, timestamp: null, problems: [] };
   const { problems } = verdict;
-  const manifest = readJson(folder, MANIFEST, Manifest, problems);
+  const manifest = readJson(folder, MANIFEST, z.union([Manifest, JobManifest]), problems);
   if (manifest === undefined) return verdict;
   for (const { path, sha256, size } of manifest.files) {
     if (path.includes("/") || path.includes("\\") || path.startsWith(".")) {

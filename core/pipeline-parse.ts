@@ -128,6 +128,7 @@ function schemaProblems(error: z.ZodError, sourceMap: SourceMap): PipelineProble
     if (path[0] === "stages" && path.length === 2) return Object.keys(RawStage.shape);
     if (path.at(-1) === "retry") return ["attempts", "backoff"];
     if (path.at(-1) === "budget") return Object.keys(RawPipeline.shape.budget.unwrap().shape);
+    if (path.at(-1) === "notify") return Object.keys(RawPipeline.shape.notify.unwrap().shape);
     return [];
   });
 }
@@ -175,6 +176,10 @@ function toPipeline(raw: RawPipeline): Pipeline {
       jobUsd: raw.budget.job_usd ?? null,
       dayUsd: raw.budget.day_usd ?? null,
     },
+    // Absent where nothing is said, so that it changes no digest.
+    ...(raw.notify !== undefined && {
+      notify: { email: raw.notify.email ?? null, webhook: raw.notify.webhook ?? null },
+    }),
   };
 }
 

@@ -3,6 +3,7 @@ import { z } from "zod";
 
 import { ClipscribeError } from "./errors.ts";
 import { isPublishedName } from "./keys.ts";
+import { problemOfEmail, problemOfWebhook } from "./recipients.ts";
 
 const MAX_STAGES = 100;
 const MAX_PUBLISHED = 200;
@@ -100,11 +101,26 @@ export const RawPipeline = z.strictObject({
     })
     .default({})
     .describe("Limits in US dollars."),
+  notify: z
+    .strictObject({
+      email: z
+        .string()
+        .refine((text) => problemOfEmail(text) === undefined, "give one mail address")
+        .optional()
+        .describe("Gets a mail when a job is finished."),
+      webhook: z
+        .string()
+        .refine((text) => problemOfWebhook(text, true) === undefined, "give one https:// address")
+        .optional()
+        .describe("Gets a signed POST when a job is finished."),
+    })
+    .optional()
+    .describe("Who is told of finished jobs that name nobody themselves."),
 });
 export type RawPipeline = z.output<typeof RawPipeline>;
 
 /** Keys that the design names and nothing acts on yet: refused, never accepted in silence. */
-export const NOT_SUPPORTED_YET: readonly string[] = ["retention", "notify"];
+export const NOT_SUPPORTED_YET: readonly string[] = ["retention"];
 
 /** The JSON Schema that editors read: templates/pipeline.schema.json. */
 export function pipelineJsonSchema(): Record<string, unknown> {

@@ -41,6 +41,8 @@ export interface Pipeline {
   /** Slots a pool; `cores` is as many as the machine has. */
   pools: Record<string, number | "cores">;
   budget: { itemUsd: number | null; jobUsd: number | null; dayUsd: number | null };
+  /** Whom to tell of jobs that name nobody; not there where the file says nothing. */
+  notify?: { email: string | null; webhook: string | null };
 }
 
 /** A path into the YAML document: `["stages", 2, "with", "bitrate_kbps"]`. */

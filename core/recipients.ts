@@ -2,6 +2,7 @@
  * Who may be written to: one mail address, or one address on the web. They come from settings, flags
  * and a job's record, never from a file's name or from what was said in it.
  */
+import { ClipscribeError } from "./errors.ts";
 
 /** RFC 5321 §4.5.3.1.3: a path, and so an address, has at most 254 characters. */
 const MAX_EMAIL_CHARS = 254;
@@ -30,6 +31,23 @@ export function problemOfWebhook(text: string, allowHttp: boolean): string | und
   }
   if (url.protocol === "https:" || (allowHttp && url.protocol === "http:")) return undefined;
   return "give an https:// address; http:// needs CLIPSCRIBE_ALLOW_PRIVATE=webhook";
+}
+
+/** Sorts what a person typed into mail and web addresses. @throws `config` for anything else. */
+export function readNotify(texts: readonly string[]): Notify {
+  const notify: Notify = { email: null, webhook: null };
+  for (const text of texts) {
+    const channel = /^[a-z][a-z0-9+.-]*:/i.test(text) ? "webhook" : "email";
+    const problem = channel === "email" ? problemOfEmail(text) : problemOfWebhook(text, true);
+    if (problem === undefined && notify[channel] === null) {
+      notify[channel] = text;
+      continue;
+    }
+    throw new ClipscribeError("config", `nobody can be told at \`${text.slice(0, 100)}\``, {
+      hint: problem ?? `name one ${channel} only`,
+    });
+  }
+  return notify;
 }
 
 export interface Notify {

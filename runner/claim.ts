@@ -14,7 +14,7 @@ import { getIfPresent } from "../ports/get-if-present.ts";
 import { readItem, swapItem } from "./item-record.ts";
 import type { ItemVersion } from "./item-record.ts";
 import type { Liveness } from "./liveness.ts";
-import type { RunnerWorld } from "./world.ts";
+import type { OfficeWorld, RunnerWorld } from "./world.ts";
 
 export type Verdict =
   | { action: "claimed"; version: ItemVersion; ticket: Ticket; pipeline: CheckedPipeline }
@@ -198,7 +198,7 @@ function parseTicket(body: Uint8Array): Ticket | undefined {
 }
 
 /** Keeps what can't be read where a person finds it; named by content, so once only. */
-export async function putPoison(world: RunnerWorld, body: Uint8Array, from: string): Promise<void> {
+export async function putPoison(world: OfficeWorld, body: Uint8Array, from: string): Promise<void> {
   world.log.warn("something unreadable was put aside under sys/poison/", { from });
   const sha256 = sha256Of(body);
   const record = {

@@ -34,7 +34,7 @@ import { makeDigest } from "./make-digest.ts";
 import type { NewMessage } from "./outbox.ts";
 import { keepJobFiles, readJobPart, showJobFiles, swapJobPart } from "./publish-job.ts";
 import type { JobPartVersion } from "./publish-job.ts";
-import type { RunnerWorld } from "./world.ts";
+import type { OfficeWorld } from "./world.ts";
 
 /** Rows that change while a job is finished make it start over; more would be a storm. */
 const MAX_ROUNDS = 20;
@@ -50,7 +50,7 @@ export interface JobFinisher {
 }
 
 export interface FinisherOptions {
-  world: RunnerWorld;
+  world: OfficeWorld;
   keys: UserKeys;
   shelf: ArtifactShelf;
   jobs: JobMetadata;
@@ -230,7 +230,7 @@ function deliveriesOf({ email, webhook }: Notify): Delivery[] {
  */
 async function isOnItsWay(
   keys: UserKeys,
-  { store }: RunnerWorld,
+  { store }: OfficeWorld,
   { metadata, status }: FinishedJob,
 ): Promise<boolean> {
   const prefix = `${keys.inbox(metadata.lane)}${metadata.job_id}/`;

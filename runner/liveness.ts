@@ -10,7 +10,7 @@ import type { ObjectKey } from "../core/keys.ts";
 import { RunnerRecord } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag } from "../ports/object-store.ts";
-import type { RunnerWorld } from "./world.ts";
+import type { OfficeWorld } from "./world.ts";
 
 /** A record is written three times a lease, so that one lost write is no death. */
 const BEATS_A_LEASE = 3;
@@ -37,7 +37,7 @@ interface Seen {
 
 /** Writes the first record before it returns: no claim comes before it. */
 export async function openLiveness(
-  world: RunnerWorld,
+  world: OfficeWorld,
   items: () => string[],
   onDeath: (items: readonly string[]) => void = () => undefined,
 ): Promise<Liveness> {
@@ -146,7 +146,7 @@ export async function openLiveness(
 }
 
 async function readAlive(
-  world: RunnerWorld,
+  world: OfficeWorld,
   other: RunnerId,
   seen: Map<RunnerId, Seen>,
 ): Promise<boolean> {
@@ -170,7 +170,7 @@ async function readAlive(
 }
 
 /** Returns false where the record changed meanwhile: it lives after all. */
-async function markDead(world: RunnerWorld, record: RunnerRecord, etag: Etag): Promise<boolean> {
+async function markDead(world: OfficeWorld, record: RunnerRecord, etag: Etag): Promise<boolean> {
   const dead = Buffer.from(JSON.stringify({ ...record, status: "dead" }));
   try {
     await world.store.put(systemKeys.runner(record.runner), dead, { ifMatch: etag });

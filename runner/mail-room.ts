@@ -7,7 +7,7 @@ import type { JobMetadata } from "./job-metadata.ts";
 import type { Liveness } from "./liveness.ts";
 import { openOutbox } from "./outbox.ts";
 import type { Outbox } from "./outbox.ts";
-import type { RunnerWorld } from "./world.ts";
+import type { OfficeWorld } from "./world.ts";
 
 export interface MailRoom extends AsyncDisposable {
   finisher: JobFinisher;
@@ -15,7 +15,7 @@ export interface MailRoom extends AsyncDisposable {
 }
 
 export function openMailRoom(options: {
-  world: RunnerWorld;
+  world: OfficeWorld;
   keys: UserKeys;
   shelf: ArtifactShelf;
   jobs: JobMetadata;

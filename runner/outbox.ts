@@ -24,7 +24,7 @@ import type { Wording } from "./compose-message.ts";
 import type { Liveness } from "./liveness.ts";
 import { sendTo } from "./send-message.ts";
 import { createSlots } from "./slots.ts";
-import type { RunnerWorld } from "./world.ts";
+import type { OfficeWorld } from "./world.ts";
 
 /** Messages on their way at once: most of the time of one is waiting. */
 const SENDS_AT_ONCE = 16;
@@ -64,7 +64,7 @@ export interface Outbox extends AsyncDisposable {
 }
 
 export interface OutboxOptions {
-  world: RunnerWorld;
+  world: OfficeWorld;
   keys: UserKeys;
   liveness: Pick<Liveness, "isAlive" | "lost">;
   /** Looks whether a job is finished, on behalf of one who could not. */
@@ -147,17 +147,17 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
   /** From a key of the listing to a claim; what is another's or not due is remembered. */
   async function look(key: ObjectKey, now: boolean): Promise<End> {
     const address = parseOutboxKey(key);
-    if (address?.kind === "finish") {
-      await finish(address.job);
-      await store.delete(key);
-      return "left";
-    }
     const found = await getIfPresent(store, key);
     if (found === undefined) return "left";
+    if (address?.kind === "finish") {
+      await finish(address.job);
+      await takeAway(key, found.etag);
+      return "left";
+    }
     const message = address === undefined ? undefined : parseMessage(found.body);
     if (message === undefined || message.id !== address?.id || message.job_id !== address.job) {
       await putPoison(world, found.body, `message ${key}`);
-      await store.delete(key, { ifMatch: found.etag }).catch(() => undefined);
+      await takeAway(key, found.etag);
       return "left";
     }
     const remember = (waitMs: number): End => {
@@ -242,6 +242,11 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
 
   async function forget({ key, etag }: Claimed): Promise<void> {
     looked.delete(key);
+    await takeAway(key, etag);
+  }
+
+  /** Unless somebody has written it since. */
+  async function takeAway(key: ObjectKey, etag: Etag): Promise<void> {
     await store.delete(key, { ifMatch: etag }).catch((error: unknown) => {
       if (!isKind(error, "conflict", "missing")) throw error;
     });

@@ -60,6 +60,21 @@ export interface RunnerClocks {
   sweepMs: number;
 }
 
+/** What it takes to finish jobs and to send messages: no stage runs there. */
+export type OfficeWorld = Pick<
+  RunnerWorld,
+  | "runner"
+  | "user"
+  | "version"
+  | "store"
+  | "clock"
+  | "log"
+  | "random"
+  | "mail"
+  | "processes"
+  | "clocks"
+>;
+
 export interface RunnerWorld {
   readonly runner: RunnerId;
   readonly user: UserId;

@@ -12,6 +12,7 @@ import { ItemState, JobStatus, Manifest, Metadata } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { countDrops } from "./audit-drops.ts";
+import { describeMessages, problemOfEnd } from "./audit-messages.ts";
 import { readRecord } from "./stored-records.ts";
 
 export interface Audit {
@@ -54,7 +55,11 @@ export async function auditJobs(
       }
     };
     await Promise.all(Array.from({ length: READS_AT_ONCE }, worker));
+    const isWaiting = metadata.items.some(({ item_id: item }) => tickets.has(`${job}/${item}`));
+    const problem = isWaiting ? undefined : await problemOfEnd(store, user, metadata, status);
+    if (problem !== undefined) audit.problems.push(problem);
   }
+  audit.notes.push(...(await describeMessages(store, user, wanted)));
   if (wanted === null && accept.length > 0) {
     await auditDrops(store, user, { accept, jobs: new Set(jobs) }, audit);
   }

@@ -10,6 +10,7 @@ import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ItemId, JobId, Lane, Sha256, UserId } from "../core/ids.ts";
 import { hasEnded, queueItem } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
+import type { Notify } from "../core/recipients.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import { ItemState, Metadata, Ticket } from "../core/records.ts";
 import type { ItemInfo, Source } from "../core/records.ts";
@@ -45,6 +46,8 @@ export interface JobSubmission {
   only?: ReadonlySet<ItemId>;
   /** A new run of what is done already: of all, or of these. */
   again: boolean | ReadonlySet<ItemId>;
+  /** Whom to tell when the job is finished; without it, whoever was named before. */
+  notify?: Notify | undefined;
   /** USD an item, from now on; without it, what was said before stays. */
   budgetUsd?: number | null;
 }
@@ -123,7 +126,7 @@ function describeMetadata(
     items: submission.items.map(({ id, source }) => ({ item_id: id, source })),
     options: {},
     device: submission.device,
-    notify: before?.notify ?? { email: null, webhook: null },
+    notify: submission.notify ?? before?.notify ?? { email: null, webhook: null },
     // Running it again is how a person says "go on".
     control: {
       state: "run",
