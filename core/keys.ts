@@ -101,6 +101,39 @@ export const systemKeys = {
     key("pipelines", digest, ...publishedPath(file)),
 } as const;
 
+/** Everything under which a user's keys lie: what a credential of theirs is limited to. */
+export function prefixesOf(userId: UserId): ObjectKey[] {
+  const user = UserId.parse(userId);
+  const rooms = [
+    "drops",
+    "sources",
+    "jobs",
+    "results",
+    "cache",
+    "blobs",
+    "dead",
+    "outbox",
+    "budgets",
+  ];
+  return [
+    ...Lane.options.map((lane) => key("inbox", lane, user, "")),
+    ...rooms.map((room) => key(room, user, "")),
+  ];
+}
+
+/** No user's: `clipscribe cloud check` puts its own objects under it, and nobody works on them. */
+export const CHECK_SEGMENT = "_check";
+
+export const checkKeys = {
+  bucket: (id: string, name: string): ObjectKey => key("sys", CHECK_SEGMENT, id, name),
+  ticket: (lane: Lane, id: string): ObjectKey => key("inbox", lane, CHECK_SEGMENT, `${id}.json`),
+  drop: (name: string): ObjectKey => key("drops", CHECK_SEGMENT, name),
+} as const;
+
+export function isCheckKey(text: string): boolean {
+  return /^(?:inbox\/(?:urgent|batch)|drops)\/_check\//.test(text);
+}
+
 export interface TicketAddress {
   lane: Lane;
   user: UserId;

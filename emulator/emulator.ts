@@ -24,6 +24,8 @@ export interface EmulatorOptions {
   dir: string;
   /** 0: any that is free. */
   port?: number;
+  /** Event rules: those of a finished setup, or none yet. */
+  rules?: "preset" | "none";
   now?: () => number;
 }
 
@@ -87,11 +89,12 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
         }
       ).n,
   }));
-  const rules: EventRule[] = [
+  const preset = [
     ruleOf("queue-urgent", "inbox/urgent/"),
     ruleOf("queue-batch", "inbox/batch/"),
     ruleOf("queue-batch", "drops/"),
   ];
+  const rules: EventRule[] = options.rules === "none" ? [] : preset;
 
   /** Sends an event to whichever queue has a rule for it, with the faults of the way. */
   function changed(change: ObjectChange): void {
@@ -137,6 +140,7 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
     bucketName: BUCKET,
     bucket,
     credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY },
+    accountId: ACCOUNT,
     faults: plan,
     now,
     changed,

@@ -23,6 +23,8 @@ import {
   readConditions,
   unquote,
 } from "./s3-headers.ts";
+import { FULL_GRANT, checkGrant, readSessionToken } from "./session-token.ts";
+import type { Grant } from "./session-token.ts";
 import { authenticate, decode, splitUrl } from "./signature.ts";
 import type { Credentials, Signer } from "./signature.ts";
 import { MAX_XML_BYTES, readXml, writeXml } from "./xml.ts";
@@ -40,6 +42,8 @@ export interface S3Options {
   bucketName: string;
   bucket: Bucket;
   credentials: Credentials;
+  /** Whose session tokens are taken. */
+  accountId: string;
   faults: FaultPlan;
   now: () => number;
   changed: (change: ObjectChange) => void;
@@ -57,6 +61,7 @@ interface Call {
   key: string;
   signer: Signer;
   expectsContinue: boolean;
+  grant: Grant;
 }
 
 export interface S3Api {
@@ -77,19 +82,50 @@ export function openS3Api(options: S3Options): S3Api {
       const query = new Map(pairs);
       const method = request.method ?? "GET";
       const about = { method, url: request.url ?? "/", headers: request.headers };
-      const signer = authenticate(about, credentials, now());
+      const session =
+        query.get("X-Amz-Security-Token") ?? headerOf(request, "x-amz-security-token");
+      const { credentials: signing, grant } = readSession(session, request);
+      const signer = authenticate(about, signing, now());
       const [, name = "", ...rest] = path.split("/");
+      if (name === "" && grant.paths !== null) {
+        throw new S3Error("AccessDenied", "the session token is for one bucket");
+      }
       if (name === "") return sendXml(response, "ListAllMyBucketsResult", listBuckets());
       if (decode(name) !== bucketName) throw new S3Error("NoSuchBucket", "there is no such bucket");
       const key = decode(rest.join("/"));
       if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
         throw new S3Error("KeyTooLongError", "a key has at most 1,024 bytes");
       }
-      const call = { request, response, query, key, signer, expectsContinue };
+      const call = { request, response, query, key, signer, expectsContinue, grant };
+      checkReach(call, method);
       await (key === "" ? onBucket(call, method) : onObject(call, method));
     } catch (error) {
       sendError(request, response, error);
     }
+  }
+
+  function readSession(
+    token: string,
+    { headers }: IncomingMessage,
+  ): { credentials: Credentials; grant: Grant } {
+    if (token === "") return { credentials, grant: FULL_GRANT };
+    const { accountId } = options;
+    const host = headers.host ?? "";
+    const place = { parent: credentials, accountId, bucket: bucketName, host, now: now() };
+    return readSessionToken(token, place);
+  }
+
+  /** A listing is for its prefix; a copy reads its source too. Keys of one POST are checked there. */
+  function checkReach({ request, query, key, grant }: Call, method: string): void {
+    const isRead = method === "GET" || method === "HEAD";
+    const isListing = key === "" && method === "GET";
+    if (key === "" && (method === "HEAD" || method === "POST" || query.has("location"))) return;
+    const reached = isListing ? (query.get("prefix") ?? "") : key;
+    checkGrant(grant, { key: reached, isWrite: !isRead, isListing });
+    const source = headerOf(request, "x-amz-copy-source");
+    if (source === "") return;
+    const [, ...rest] = decode(source).replace(/^\//, "").split("/");
+    checkGrant(grant, { key: rest.join("/"), isWrite: false, isListing: false });
   }
 
   function listBuckets(): Record<string, XmlValue> {
@@ -213,6 +249,7 @@ export function openS3Api(options: S3Options): S3Api {
     if (keys.length === 0 || keys.length > 1_000) {
       throw new S3Error("MalformedXML", "name 1 to 1,000 keys");
     }
+    for (const key of keys) checkGrant(call.grant, { key, isWrite: true, isListing: false });
     for (const key of keys) {
       if (await bucket.delete(key, {})) options.changed({ action: "DeleteObject", key });
     }
