@@ -7,7 +7,10 @@ import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import type { DiskStore } from "../adapters/disk/disk-store.ts";
 import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
+import type { BucketKeys, RenewingKeys } from "../adapters/r2/renewing-keys.ts";
 import { ClipscribeError } from "../core/errors.ts";
+import { isAccountId, r2Endpoint } from "../core/r2-endpoint.ts";
+import type { Jurisdiction } from "../core/r2-endpoint.ts";
 import type { Lane } from "../core/ids.ts";
 import type { StoreReach } from "../core/sound-route.ts";
 import type { EventQueue } from "../ports/event-queue.ts";
@@ -15,6 +18,7 @@ import { limited } from "../ports/limited.ts";
 import type { Log } from "../ports/log.ts";
 import { notifying } from "../ports/notifying.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { routed } from "../ports/routed.ts";
 import { retrying } from "../ports/retrying.ts";
 import { makeFolder } from "./make-folder.ts";
 import type { Settings } from "./settings.ts";
@@ -55,19 +59,23 @@ export async function openBackend(
   }
   // Loaded here: on one machine nobody waits for the SDK.
   const { openR2Store } = await import("../adapters/r2/r2-store.ts");
-  const endpoint = needed(settings, "R2_ENDPOINT");
-  const raw = openR2Store({
+  const endpoint = endpointOf(settings);
+  const place = {
     endpoint,
     bucket: where.bucket,
-    accessKeyId: needed(settings, "R2_ACCESS_KEY_ID"),
-    secretAccessKey: needed(settings, "R2_SECRET_ACCESS_KEY"),
-    sessionToken: settings.all.get("R2_SESSION_TOKEN")?.value ?? undefined,
     minWriteIntervalMs: where.kind === "r2" ? R2_WRITE_INTERVAL_MS : 0,
-    etags: where.kind === "r2" ? "md5" : "opaque",
-  });
-  opened.push(raw);
+    etags: where.kind === "r2" ? ("md5" as const) : ("opaque" as const),
+  };
+  const command = settings.all.get("CLIPSCRIBE_CREDENTIALS_COMMAND")?.value ?? null;
+  const [raw, ...more] =
+    command === null
+      ? [openR2Store({ ...place, ...keysOf(settings) })]
+      : await openRenewedStores(command, settings, (keys) => openR2Store({ ...place, keys }));
+  opened.push(raw, ...more);
+  const [pipelines] = more;
+  const whole = pipelines === undefined ? raw : routed(raw, "pipelines/", pipelines);
   const tries = { ...TRIES, clock: systemClock, random: Math.random };
-  const store = limited(retrying<ObjectStore>(raw, tries), systemClock);
+  const store = limited(retrying<ObjectStore>(whole, tries), systemClock);
   const queues = settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
   const reach = openStoreReach(endpoint, settings.allowPrivateStore);
   return { store, queues, isShared: true, reach, ...disposing(opened) };
@@ -110,6 +118,44 @@ function openCloudflareQueues(settings: Settings, log: Log): Record<Lane, EventQ
     urgent: open(needed(settings, "CLIPSCRIBE_QUEUE_URGENT")),
     batch: open(needed(settings, "CLIPSCRIBE_QUEUE_BATCH")),
   };
+}
+
+/** R2's own address is made of the account's id and its jurisdiction. */
+function endpointOf(settings: Settings): string {
+  const value = (name: string): string => settings.all.get(name)?.value ?? "";
+  const accountId = value("CLOUDFLARE_ACCOUNT_ID");
+  if (value("R2_ENDPOINT") !== "" || settings.store.kind !== "r2" || !isAccountId(accountId)) {
+    return needed(settings, "R2_ENDPOINT");
+  }
+  const jurisdiction = value("CLOUDFLARE_JURISDICTION") as Jurisdiction;
+  return r2Endpoint({ accountId, jurisdiction });
+}
+
+function keysOf(settings: Settings) {
+  return {
+    accessKeyId: needed(settings, "R2_ACCESS_KEY_ID"),
+    secretAccessKey: needed(settings, "R2_SECRET_ACCESS_KEY"),
+    sessionToken: settings.all.get("R2_SESSION_TOKEN")?.value ?? undefined,
+  };
+}
+
+/** The user's own prefixes, and what they read and never write: one command gives both. */
+async function openRenewedStores<Store>(
+  command: string,
+  settings: Settings,
+  open: (keys: RenewingKeys<BucketKeys>) => Store,
+): Promise<[Store, Store]> {
+  const { runCredentialsCommand } = await import("../adapters/system/credentials-command.ts");
+  const { createRenewingKeys } = await import("../adapters/r2/renewing-keys.ts");
+  const both = createRenewingKeys({
+    renew: async () => runCredentialsCommand(command, settings.childEnv),
+  });
+  const spoil = (): boolean => both.spoil();
+  const readOnly = async (): Promise<BucketKeys> => {
+    const keys = await both.current();
+    return keys.readOnly ?? keys;
+  };
+  return [open({ current: async () => both.current(), spoil }), open({ current: readOnly, spoil })];
 }
 
 function needed({ all }: Settings, name: string): string {

@@ -39,7 +39,7 @@ export class PipelineRefused extends ClipscribeError {
 /** @throws PipelineRefused; `config` where the file can't be read. */
 export async function loadPipeline(file: string, home: string): Promise<LoadedPipeline> {
   const root = dirname(file);
-  const text = readText(file);
+  const text = readPipelineText(file);
   const parsed = parsePipeline(text, file);
   if (!parsed.ok) throw new PipelineRefused(file, text, parsed.problems);
   const bundler = openStageBundler({
@@ -69,7 +69,7 @@ export function stampOf(path: string): FileStamp {
   return [path, info?.size ?? -1, info?.mtimeMs ?? -1, info?.ino ?? -1];
 }
 
-function readText(file: string): string {
+export function readPipelineText(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {

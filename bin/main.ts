@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 
 import { addBatchCommands } from "./commands-batch.ts";
+import { addCloudCommands } from "./commands-cloud.ts";
 import { addHouseCommands } from "./commands-house.ts";
 import { addInitCommands } from "./commands-init.ts";
 import { addLaptopCommands } from "./commands-laptop.ts";
@@ -52,6 +53,7 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
   addInitCommands(maker);
   addServerCommands(maker);
   addMailCommands(maker);
+  addCloudCommands(maker);
   addHouseCommands(maker, program);
   return program;
 }

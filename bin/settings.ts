@@ -37,6 +37,8 @@ export interface Settings {
   allowOldYtDlp: boolean;
   /** Providers reach the bucket where it is, though others may not. */
   allowPrivateStore: boolean;
+  /** What a child of ours may be given some of. */
+  childEnv: Io["env"];
   all: ReadonlyMap<string, ResolvedSetting>;
 }
 
@@ -90,6 +92,7 @@ export function resolveAll(io: Io, config: Record<string, string>): Settings {
     allowPrivateUrls: allowed.includes("url"),
     allowOldYtDlp: value("CLIPSCRIBE_ALLOW_OLD_YT_DLP") === "yes",
     allowPrivateStore: allowed.includes("store"),
+    childEnv: io.env,
     all,
   };
 }

@@ -2,6 +2,7 @@
 import { ClipscribeError } from "./errors.ts";
 import { UserId } from "./ids.ts";
 import { problemOfEmail, problemOfWebhook } from "./recipients.ts";
+import { JURISDICTIONS } from "./r2-endpoint.ts";
 
 export interface SettingSpec {
   name: string;
@@ -94,13 +95,25 @@ export const SETTINGS: readonly SettingSpec[] = [
   {
     name: "R2_ENDPOINT",
     fallback: null,
-    about: "https://ACCOUNT.r2.cloudflarestorage.com, or any S3",
+    about: "of an S3; for R2, made of the account and jurisdiction",
     problem: webAddress,
   },
   { name: "R2_ACCESS_KEY_ID", fallback: null, about: "of a token that may write the bucket" },
   { name: "R2_SECRET_ACCESS_KEY", fallback: null, secret: true, about: "its secret" },
   { name: "R2_SESSION_TOKEN", fallback: null, secret: true, about: "of temporary credentials" },
+  {
+    name: "CLIPSCRIBE_CREDENTIALS_COMMAND",
+    fallback: null,
+    about: "prints fresh credentials of the bucket; words, no shell",
+  },
   { name: "CLOUDFLARE_ACCOUNT_ID", fallback: null, about: "whose queues are asked" },
+  {
+    name: "CLOUDFLARE_JURISDICTION",
+    fallback: "default",
+    about: "default, eu, us or fedramp: where bucket and queues are kept",
+    problem: (value) =>
+      JURISDICTIONS.some((each) => each === value) ? undefined : `give ${JURISDICTIONS.join(", ")}`,
+  },
   { name: "CLOUDFLARE_API_TOKEN", fallback: null, secret: true, about: "with Queues: Edit" },
   {
     name: "CLOUDFLARE_API_BASE_URL",
@@ -110,6 +123,15 @@ export const SETTINGS: readonly SettingSpec[] = [
   },
   { name: "CLIPSCRIBE_QUEUE_URGENT", fallback: null, about: "id of the queue of urgent tickets" },
   { name: "CLIPSCRIBE_QUEUE_BATCH", fallback: null, about: "id of the queue of other tickets" },
+  {
+    name: "CLIPSCRIBE_WEB_ORIGINS",
+    fallback: "",
+    about: "pages that read the bucket (CORS), as https://desk.example.org",
+    problem: (value) =>
+      value.split(",").every((each) => each === "" || URL.parse(each)?.origin === each)
+        ? undefined
+        : "a list of https://host, without a path",
+  },
   {
     name: "CLIPSCRIBE_ALLOW_PRIVATE",
     fallback: "",

@@ -13,6 +13,7 @@ import type { Log } from "./log.ts";
 import { metered } from "./metered.ts";
 import { notifying } from "./notifying.ts";
 import { retrying } from "./retrying.ts";
+import { routed } from "./routed.ts";
 
 const KEY = parseObjectKey("inbox/urgent/me/job/item.1.json");
 const BODY = Buffer.from("x");
@@ -137,5 +138,23 @@ describe("notifying", () => {
     await store.put(KEY, BODY);
 
     assert.ok(await store.head(KEY));
+  });
+});
+
+describe("routed", () => {
+  test("keys and listings under the prefix are the other store's, all else is not", async () => {
+    const own = openMemoryStore();
+    const other = openMemoryStore();
+    const store = routed(own, "pipelines/", other);
+    const pipeline = parseObjectKey("pipelines/current.json");
+    await store.put(KEY, BODY);
+    await store.put(pipeline, BODY);
+
+    assert.equal((await own.head(KEY))?.key, KEY);
+    assert.equal(await own.head(pipeline), undefined);
+    assert.equal((await other.head(pipeline))?.key, pipeline);
+    const listed: string[] = [];
+    for await (const { key } of store.list("pipelines/")) listed.push(key);
+    assert.deepEqual(listed, [pipeline]);
   });
 });

@@ -2,7 +2,13 @@
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ErrorKind } from "../../core/errors.ts";
 
-const DENIED = ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"];
+const DENIED = [
+  "AccessDenied",
+  "InvalidAccessKeyId",
+  "SignatureDoesNotMatch",
+  "ExpiredToken",
+  "InvalidToken",
+];
 const MISSING = ["NoSuchKey", "NotFound", "NoSuchUpload"];
 const TIMED = ["RequestTimeTooSkewed"];
 

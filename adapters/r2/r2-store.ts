@@ -35,14 +35,15 @@ import type {
   UploadPart,
 } from "../../ports/object-store.ts";
 import { describeS3Error, isNotModified } from "./r2-error.ts";
+import { fixedKeys, toSdkProvider, withFreshKeys } from "./renewing-keys.ts";
+import type { BucketKeys, RenewingKeys, StaticKeys } from "./renewing-keys.ts";
 import { openSignedPuts } from "./signed-puts.ts";
 
-export interface R2Options {
+export type R2Options = R2Place & (StaticKeys | { keys: RenewingKeys<BucketKeys> });
+
+export interface R2Place {
   endpoint: string;
   bucket: string;
-  accessKeyId: string;
-  secretAccessKey: string;
-  sessionToken?: string | undefined;
   /** R2: 1,000 between two writes of a key. */
   minWriteIntervalMs: number;
   /** R2's are MD5s; another S3's may be those of encrypted bytes. */
@@ -59,12 +60,13 @@ const REQUEST_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 export function openR2Store(options: R2Options): ObjectStore & Disposable {
-  const { endpoint, bucket: Bucket, accessKeyId, secretAccessKey, sessionToken } = options;
+  const { endpoint, bucket: Bucket } = options;
+  const keys = "keys" in options ? options.keys : fixedKeys(options);
   const client = new S3Client({
     region: "auto",
     endpoint,
     forcePathStyle: true,
-    credentials: { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) },
+    credentials: toSdkProvider(keys),
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     // R2 answers no 100-continue, and the SDK would wait six seconds for one with every part.
@@ -79,19 +81,21 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     },
   });
 
-  const puts = openSignedPuts(options);
+  const puts = openSignedPuts({ ...options, keys });
 
   async function call<Result>(
     about: { key?: ObjectKey; signal?: AbortSignal | undefined },
     work: (abort: { abortSignal?: AbortSignal }) => Promise<Result>,
   ): Promise<Result> {
     const { key, signal } = about;
-    try {
-      signal?.throwIfAborted();
-      return await work(signal === undefined ? {} : { abortSignal: signal });
-    } catch (error) {
-      throw describeS3Error(error, { bucket: Bucket, signal, ...(key !== undefined && { key }) });
-    }
+    return withFreshKeys(keys, async () => {
+      try {
+        signal?.throwIfAborted();
+        return await work(signal === undefined ? {} : { abortSignal: signal });
+      } catch (error) {
+        throw describeS3Error(error, { bucket: Bucket, signal, ...(key !== undefined && { key }) });
+      }
+    });
   }
 
   async function getObject(key: ObjectKey, get: GetOptions & StreamOptions) {

@@ -16,7 +16,9 @@ import type { ObjectKey } from "../../core/keys.ts";
 import type { BodyDigests, Etag, PutOptions, SendOptions } from "../../ports/object-store.ts";
 import { describeS3Error } from "./r2-error.ts";
 import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
-import type { SigningKeys } from "./sign-request.ts";
+import { withFreshKeys } from "./renewing-keys.ts";
+import type { BucketKeys, RenewingKeys } from "./renewing-keys.ts";
+import type { Sign, SigningKeys } from "./sign-request.ts";
 
 /** Four parts share a link of 64 kbit/s: a piece of each leaves in half a minute. */
 const PIECE_BYTES = 64 * 1024;
@@ -27,8 +29,9 @@ const MAX_CONNECTIONS = 16;
 /** An error's body is a few hundred bytes of XML. */
 const MAX_ERROR_BYTES = 64 * 1024;
 
-export interface SignedPutsOptions extends SigningKeys {
+export interface SignedPutsOptions {
   endpoint: string;
+  keys: RenewingKeys<BucketKeys>;
   bucket: string;
   stallMs?: number | undefined;
 }
@@ -52,7 +55,7 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
   const endpoint = new URL(options.endpoint);
   const base = `${endpoint.pathname.replace(/\/+$/, "")}/${bucket}/`;
   const isEncrypted = endpoint.protocol === "https:";
-  const sign = openSigner(options);
+  const signers = new WeakMap<SigningKeys, Sign>();
   const pool = new Pool(endpoint.origin, {
     connections: MAX_CONNECTIONS,
     pipelining: 1,
@@ -62,7 +65,19 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
     bodyTimeout: 0,
   });
 
-  async function send(
+  /** Deriving a key takes longer than signing: once for each that we are given. */
+  async function currentSigner(): Promise<Sign> {
+    const keys = await options.keys.current();
+    const sign = signers.get(keys) ?? openSigner(keys);
+    signers.set(keys, sign);
+    return sign;
+  }
+
+  async function send(...call: Parameters<typeof sendOnce>): Promise<Etag> {
+    return withFreshKeys(options.keys, async () => sendOnce(...call));
+  }
+
+  async function sendOnce(
     key: ObjectKey,
     query: Query,
     headers: Record<string, string>,
@@ -77,6 +92,7 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
     const watch = new StallWatch(stallMs, signal);
     try {
       signal?.throwIfAborted();
+      const sign = await currentSigner();
       const signed = sign(
         {
           method: "PUT",

@@ -1,0 +1,51 @@
+/** The verbs of whoever sets up the account: `clipscribe cloud …`. */
+import { InvalidArgumentError, Option } from "commander";
+
+import type { CommandMaker, RunFlags } from "./command-maker.ts";
+
+export function addCloudCommands({ command, setCode, io }: CommandMaker): void {
+  const cloud = command("cloud", "the Cloudflare account: plan, apply, check");
+  cloud
+    .command("plan")
+    .description("what would be made in the account, and what it costs; changes nothing")
+    .option("--json", "one JSON object")
+    .action(async ({ json = false }: RunFlags) => {
+      const { cloudPlan } = await import("./cloud/cloud-plan.ts");
+      setCode(await cloudPlan({ json }, io));
+    });
+  cloud
+    .command("apply")
+    .description("make what is missing: bucket, queues, rules, lifetimes; deletes nothing")
+    .option("--save", "write the queues' ids and the rest to config.yaml")
+    .option("--json", "one JSON object")
+    .action(async ({ json = false, save = false }: RunFlags & { save?: boolean }) => {
+      const { cloudApply } = await import("./cloud/cloud-apply.ts");
+      setCode(await cloudApply({ json, save }, io));
+    });
+  cloud
+    .command("credentials")
+    .description("keys for a laptop: for hours, for one user's prefixes; run it on a server")
+    .requiredOption("--user <name>", "whose prefixes")
+    .addOption(ttlOption())
+    .option(
+      "--json",
+      "as CLIPSCRIBE_CREDENTIALS_COMMAND reads it (AWS calls it credential_process)",
+    )
+    .action(async (flags: RunFlags & { user: string; ttl: number }) => {
+      const { cloudCredentials } = await import("./cloud/cloud-credentials.ts");
+      const { user, ttl: ttlSeconds, json = false } = flags;
+      setCode(await cloudCredentials({ user, ttlSeconds, json }, io));
+    });
+}
+
+function ttlOption(): Option {
+  const option = new Option("--ttl <time>", "how long they live: 30m, 12h, 7d");
+  return option.default(12 * 3600, "12h").argParser(parseSeconds);
+}
+
+function parseSeconds(text: string): number {
+  const [, count, unit = "s"] = /^(\d{1,6})([smhd])?$/.exec(text) ?? [];
+  if (count === undefined) throw new InvalidArgumentError("give a time, as 30m, 12h or 7d");
+  const seconds: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+  return Number(count) * (seconds[unit] ?? 1);
+}
