@@ -38,8 +38,8 @@ import { openProviders } from "./providers.ts";
 import type { Settings } from "./settings.ts";
 import { isAlive, sweepWork } from "./sweep-work.ts";
 
-/** Items at once: one waits for the disk while another computes. */
-const ITEMS_PER_CORE = 2;
+/** Items at once: they wait for the disk and for providers; pools say how many compute. */
+const ITEMS_PER_CORE = 4;
 
 /** What a campaign changes; a person can't. */
 export interface ComposeOverrides {

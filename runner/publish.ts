@@ -28,7 +28,7 @@ export async function preparePublish(
   const { ticket, pipeline, world } = run;
   const files: Manifest["files"] = [];
   const absent: Manifest["absent"] = [];
-  const kept: Promise<unknown>[] = [];
+  const kept: CachedArtifact[] = [];
   for (const { file, stage, artifact } of pipeline.publish) {
     const done = finished.get(stage);
     const made = done?.entry?.artifacts[artifact];
@@ -37,13 +37,13 @@ export async function preparePublish(
       absent.push({ path: file, why });
       continue;
     }
-    // Together: they share the flush of their folder.
-    kept.push(run.shelf.asBlob(made, run.signal));
+    kept.push(made);
     const { sha256, size, media_type } = made;
     files.push({ path: file, sha256, size, media_type, stage });
   }
-  await Promise.all(kept);
-  files.push(await keepChecksums(run, files));
+  const checksums = describeChecksums(files);
+  kept.push(checksums.artifact);
+  files.push(checksums.file);
   const missing = [...finished.values()].flatMap(({ id, record, entry, lacks = [] }) =>
     entry === null
       ? [{ stage: id, why: record.error?.message ?? record.why }]
@@ -67,11 +67,17 @@ export async function preparePublish(
     published_at: world.clock.now().toISOString(),
   };
   const sealed = sealManifest(manifest);
-  if (world.timestamps === null) return keepManifest(run, manifest, sealed);
+  // Together: they share the flush of their folder, and nothing names them yet.
+  if (world.timestamps === null) {
+    await keepAll(run, [...kept, sealed]);
+    return { manifest, ref: refTo(run, sealed) };
+  }
+  await keepAll(run, kept);
   try {
     const answer = await world.timestamps.stamp(sealed.sha256, run.signal);
     const timestamp = await run.shelf.keepBlob(answer, run.signal);
-    return await keepManifest(run, manifest, sealed, timestamp);
+    await keepAll(run, [sealed]);
+    return { manifest, ref: { ...refTo(run, sealed), timestamp } };
   } catch (thrown) {
     run.signal.throwIfAborted();
     const error = asClipscribeError(thrown);
@@ -84,40 +90,35 @@ export async function preparePublish(
       outcome: "partial",
       missing: [...missing, { stage: "publish", why }],
     };
-    return keepManifest(run, without, sealManifest(without));
+    const resealed = sealManifest(without);
+    await keepAll(run, [resealed]);
+    return { manifest: without, ref: refTo(run, resealed) };
   }
+}
+
+async function keepAll(run: ItemRun, artifacts: readonly CachedArtifact[]): Promise<void> {
+  await Promise.all(artifacts.map(async (artifact) => run.shelf.asBlob(artifact, run.signal)));
+}
+
+function refTo(run: ItemRun, { sha256, size }: CachedArtifact): ManifestRef {
+  return { sha256, size, run: run.ticket.run };
 }
 
 function sealManifest(manifest: Manifest): CachedArtifact {
   return textArtifact(`${JSON.stringify(manifest, null, 2)}\n`, "application/json");
 }
 
-async function keepManifest(
-  run: ItemRun,
-  manifest: Manifest,
-  sealed: CachedArtifact,
-  timestamp?: Sha256,
-): Promise<Published> {
-  await run.shelf.asBlob(sealed, run.signal);
-  const { sha256, size } = sealed;
-  const ref = { sha256, size, run: run.ticket.run, ...(timestamp !== undefined && { timestamp }) };
-  return { manifest, ref };
-}
-
 /** Two spaces between hash and name, as sha256sum writes and reads it. */
-async function keepChecksums(
-  run: ItemRun,
-  files: Manifest["files"],
-): Promise<Manifest["files"][number]> {
+function describeChecksums(files: Manifest["files"]): {
+  artifact: CachedArtifact;
+  file: Manifest["files"][number];
+} {
   const text = files.map(({ sha256, path }) => `${sha256}  ${path}\n`).join("");
   const artifact = textArtifact(text, "text/plain");
-  await run.shelf.asBlob(artifact, run.signal);
+  const { sha256, size, media_type } = artifact;
   return {
-    path: CHECKSUMS_FILE,
-    sha256: artifact.sha256,
-    size: artifact.size,
-    media_type: artifact.media_type,
-    stage: "publish",
+    artifact,
+    file: { path: CHECKSUMS_FILE, sha256, size, media_type, stage: "publish" },
   };
 }
 

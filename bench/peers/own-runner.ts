@@ -77,7 +77,7 @@ export default defineStage({
       const args = ["runner", "--pipeline", pipeline, "--json"];
       const child = spawn(process.execPath, [entry, ...args], {
         env: { PATH: process.env["PATH"], HOME: dir, CLIPSCRIBE_HOME: home },
-        stdio: ["ignore", "ignore", "pipe"],
+        stdio: "ignore",
       });
       return child;
     },
