@@ -130,7 +130,7 @@ function prepareSnakemake(folder: string, rules: number): Contestant {
     for (let step = 1; step <= rules; step++) writeFileSync(join(outputs, `${name}.${step}`), name);
   }
   const command = ["snakemake", "-s", `Snakefile${rules}`, "--cores", "2", "--quiet", "all"];
-  const [program = "", ...args] = [...command, "--touch"];
+  const [program, ...args] = [...command, "--touch"] as const;
   spawnSync(program, args, { cwd: folder, stdio: "ignore" });
   return { name: `snakemake-${rules}`, command, cwd: folder, env: { HOME: folder } };
 }

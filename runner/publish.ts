@@ -4,7 +4,6 @@
  */
 import { sha256Of } from "../core/digest.ts";
 import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
-import type { Sha256 } from "../core/ids.ts";
 import type { ManifestRef, Manifest } from "../core/records.ts";
 import type { CachedArtifact } from "../core/records.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
