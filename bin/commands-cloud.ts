@@ -1,6 +1,7 @@
 /** The verbs of whoever sets up the account: `clipscribe cloud …`. */
 import { InvalidArgumentError, Option } from "commander";
 
+import { parseCount } from "./command-maker.ts";
 import type { CommandMaker, RunFlags } from "./command-maker.ts";
 
 export function addCloudCommands({ command, setCode, io }: CommandMaker): void {
@@ -21,6 +22,21 @@ export function addCloudCommands({ command, setCode, io }: CommandMaker): void {
     .action(async ({ json = false, save = false }: RunFlags & { save?: boolean }) => {
       const { cloudApply } = await import("./cloud/cloud-apply.ts");
       setCode(await cloudApply({ json, save }, io));
+    });
+  cloud
+    .command("check")
+    .description(
+      "use every right, rule and address once: put an object, wait for its event, delete it",
+    )
+    .addOption(
+      new Option("--wait <seconds>", "how long an event may take")
+        .default(60)
+        .argParser(parseCount),
+    )
+    .option("--json", "one JSON object, with what Cloudflare does not document")
+    .action(async ({ json = false, wait }: RunFlags & { wait: number }) => {
+      const { cloudCheck } = await import("./cloud/cloud-check.ts");
+      setCode(await cloudCheck({ json, waitMs: wait * 1000 }, io));
     });
   cloud
     .command("credentials")

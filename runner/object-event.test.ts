@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { checkKeys } from "../core/keys.ts";
 import { formatTicketEvent, parseObjectEvent } from "./object-event.ts";
 
 const KEY = "inbox/urgent/me/20261124-1200-talk-7f3a/talk.1.json";
@@ -50,6 +51,14 @@ describe("a message", () => {
     ]) {
       assert.equal(kindOf({ action: "PutObject", object: { key } }), "other", key);
     }
+  });
+
+  test("of a check is left to the check, and is neither a ticket nor a drop", () => {
+    const id = "0b6c";
+    for (const key of [checkKeys.ticket("urgent", id), checkKeys.drop(`${id}.mp4`)]) {
+      assert.equal(kindOf({ action: "PutObject", object: { key } }), "check", key);
+    }
+    assert.equal(kindOf({ action: "PutObject", object: { key: "results/_check/x" } }), "other");
   });
 
   test("of no known shape is unreadable", () => {

@@ -5,7 +5,7 @@
 import { z } from "zod";
 
 import type { UserId } from "../core/ids.ts";
-import { parseDropKey, parseTicketKey } from "../core/keys.ts";
+import { isCheckKey, parseDropKey, parseTicketKey } from "../core/keys.ts";
 import type { ObjectKey, TicketAddress } from "../core/keys.ts";
 
 const R2Event = z.object({ action: z.string(), object: z.object({ key: z.string() }) });
@@ -21,6 +21,8 @@ export type EventMeaning =
   | { kind: "ticket"; key: string; address: TicketAddress }
   /** Something lies under `drops/`: which version, and whether it still does, only HEAD tells. */
   | { kind: "drop"; key: ObjectKey; user: UserId }
+  /** Of `clipscribe cloud check`, which waits for it beside the runners. */
+  | { kind: "check" }
   /** An event of something else, or of a deletion: nothing to do. */
   | { kind: "other" }
   | { kind: "unreadable" };
@@ -34,6 +36,7 @@ export function parseObjectEvent(body: string): EventMeaning {
     if (address !== undefined) return { kind: "ticket", key, address };
     const drop = parseDropKey(key);
     if (drop !== undefined) return { kind: "drop", ...drop };
+    if (isCheckKey(key)) return { kind: "check" };
   }
   return { kind: "other" };
 }

@@ -14,6 +14,8 @@ import type { RunnerWorld } from "./world.ts";
 const PULL_WAIT_MS = 20_000;
 /** Messages of other people's work come back after this, doubled with each delivery. */
 const FOREIGN_DELAY_MS = 250;
+/** A check's message is left to it for so long; it asks every half second. */
+const CHECK_DELAY_MS = 3_000;
 /** Trouble of the queue is waited out so long at first, doubled each time. */
 const TROUBLE_MS = 500;
 const MAX_TROUBLE_MS = 30_000;
@@ -85,6 +87,7 @@ async function hear(
     adoptions.add(meaning.key, { lane, leaseId: event.leaseId });
     return;
   }
+  if (meaning.kind === "check") return messages.giveBack(lane, event.leaseId, CHECK_DELAY_MS);
   if (meaning.kind === "unreadable") {
     await putPoison(world, Buffer.from(event.body), `message in ${lane}`);
   }

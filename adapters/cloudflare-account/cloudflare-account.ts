@@ -37,6 +37,10 @@ export interface CloudflareAccount {
   verifyToken(): Promise<"valid" | "invalid" | "unknown">;
   /** All of it but the objects. @throws `denied` naming each right that is missing; `config`. */
   read(): Promise<Omit<FoundAccount, "foreignKey">>;
+  /** Null: there is none where it is wanted. @throws `denied` without the right to R2. */
+  readBucket(): Promise<FoundAccount["bucket"]>;
+  /** @throws `denied` without the right to queues. */
+  readQueues(): Promise<FoundAccount["queues"]>;
   createBucket(): Promise<void>;
   createQueue(lane: Lane): Promise<void>;
   createConsumer(queueId: string): Promise<void>;
@@ -270,6 +274,9 @@ export function openCloudflareAccount(
         cause: denied[0],
       });
     },
+
+    readBucket,
+    readQueues,
 
     async createBucket() {
       await made(r2({ method: "POST", path: `${root}/r2/buckets`, body: { name: bucket } }));

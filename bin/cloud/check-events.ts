@@ -1,0 +1,187 @@
+/**
+ * Whether a new object's event comes out of its lane's queue. Objects are put under `_check`, which
+ * is no user's: a runner gives their messages back, so that they can be found beside it. Messages of
+ * others are given back at the end; their tickets would heal them even if they were not.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+
+import { decodeBody } from "../../adapters/cloudflare/message-body.ts";
+import type { PulledMessage } from "../../adapters/cloudflare-account/cloudflare-account.ts";
+import { ClipscribeError } from "../../core/errors.ts";
+import type { Lane } from "../../core/ids.ts";
+import { checkKeys, isCheckKey } from "../../core/keys.ts";
+import type { ObjectKey } from "../../core/keys.ts";
+import { MIN_PART_BYTES } from "../../ports/object-store.ts";
+import type { Etag, ObjectStore } from "../../ports/object-store.ts";
+import { Unsure } from "./checks.ts";
+import type { Checks } from "./checks.ts";
+import type { Cloud } from "./open-cloud.ts";
+
+const PULL_MS = 500;
+/** Longer than the wait: nothing that we hold comes back meanwhile. */
+const HOLD_MS = 10 * 60_000;
+const MAX_PULL = 100;
+
+interface Probe {
+  id: string;
+  lane: Lane;
+  key: ObjectKey;
+  about: string;
+  put(store: ObjectStore): Promise<Etag>;
+}
+
+const small = (key: ObjectKey) => async (store: ObjectStore) => store.put(key, Buffer.from("{}"));
+
+export async function checkEvents(
+  checks: Checks,
+  cloud: Cloud,
+  queues: Readonly<Record<Lane, string>>,
+  { id, waitMs }: { id: string; waitMs: number },
+): Promise<void> {
+  const { store } = cloud;
+  if (store === null) return;
+  for (const lane of ["urgent", "batch"] as const) {
+    const held: string[] = [];
+    try {
+      for (const probe of probesOf(id).filter((each) => each.lane === lane)) {
+        await checks.run(`event ${probe.id}`, async () =>
+          awaitEvent(checks, { cloud, store, queueId: queues[lane], held, waitMs }, probe),
+        );
+        await store.delete(probe.key);
+      }
+    } finally {
+      if (held.length > 0)
+        await cloud.account.settle(queues[lane], [], held).catch(() => undefined);
+    }
+  }
+}
+
+function probesOf(id: string): Probe[] {
+  const urgent = checkKeys.ticket("urgent", id);
+  const batch = checkKeys.ticket("batch", id);
+  const odd = checkKeys.drop(`${id} ü + & %41.mp4`);
+  const large = checkKeys.drop(`${id}.MP4`);
+  return [
+    { id: "urgent", lane: "urgent", key: urgent, about: "a ticket", put: small(urgent) },
+    { id: "batch", lane: "batch", key: batch, about: "a ticket", put: small(batch) },
+    { id: "drop", lane: "batch", key: odd, about: "a drop with an odd name", put: small(odd) },
+    {
+      id: "upload",
+      lane: "batch",
+      key: large,
+      about: "a drop in parts",
+      async put(store) {
+        const upload = await store.createUpload(large);
+        const body = Buffer.alloc(MIN_PART_BYTES);
+        return store.completeUpload(large, upload, [
+          await store.putPart(large, upload, 1, body),
+          await store.putPart(large, upload, 2, Buffer.from("end")),
+        ]);
+      },
+    },
+  ];
+}
+
+interface Watch {
+  cloud: Cloud;
+  store: ObjectStore;
+  queueId: string;
+  held: string[];
+  waitMs: number;
+}
+
+async function awaitEvent(checks: Checks, watch: Watch, probe: Probe): Promise<string> {
+  const { cloud, store, queueId, held, waitMs } = watch;
+  const etag = await probe.put(store);
+  const startedMs = performance.now();
+  while (performance.now() - startedMs < waitMs) {
+    for (const message of await cloud.account.pull(queueId, HOLD_MS, MAX_PULL)) {
+      const event = readEvent(message);
+      if (event !== undefined && isSameKey(event.key, probe.key)) {
+        const ms = Math.round(performance.now() - startedMs);
+        await cloud.account.settle(queueId, [message.leaseId], []);
+        checks.facts[`event_${probe.id}`] = describeEvent(message, event, probe, etag, ms);
+        return `${probe.about} was heard of after ${(ms / 1000).toFixed(1)} s`;
+      }
+      // What an earlier check left behind is nobody's.
+      const isOld =
+        event !== undefined && isCheckKey(event.key) && !event.key.includes(checkIdOf(probe));
+      if (isOld) await cloud.account.settle(queueId, [message.leaseId], []);
+      else held.push(message.leaseId);
+    }
+    await delay(PULL_MS);
+  }
+  const runner = await livingRunner(store);
+  if (runner !== null) {
+    throw new Unsure(
+      "unclear",
+      `no event of ${probe.about} came; ${runner} works on this queue and may have taken it`,
+      "stop that runner for the time of the check, or update it: newer ones give such messages back",
+    );
+  }
+  throw new ClipscribeError("config", `no event of ${probe.about} came within ${waitMs / 1000} s`, {
+    details: { key: probe.key },
+    hint: "run `clipscribe cloud plan`: the rule, or the queue's consumer, is not what it should be",
+  });
+}
+
+function checkIdOf({ key }: Probe): string {
+  return /_check\/([0-9a-f-]+)/.exec(key)?.[1] ?? key;
+}
+
+interface ReadEvent {
+  key: string;
+  etag: string;
+  action: string;
+}
+
+function readEvent({ body }: PulledMessage): ReadEvent | undefined {
+  try {
+    const { action, object } = JSON.parse(decodeBody(body)) as {
+      action?: string;
+      object?: { key?: string; eTag?: string };
+    };
+    if (typeof object?.key !== "string") return undefined;
+    return { key: object.key, etag: object.eTag ?? "", action: action ?? "" };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Nobody has documented whether keys are encoded in events. */
+function isSameKey(told: string, key: string): boolean {
+  if (told === key) return true;
+  return [told, told.replaceAll("+", " ")].some((each) => {
+    try {
+      return decodeURIComponent(each) === key;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function describeEvent(
+  { body, metadata }: PulledMessage,
+  event: ReadEvent,
+  { key }: Probe,
+  etag: Etag,
+  ms: number,
+): Record<string, unknown> {
+  const isText = typeof body === "string";
+  return {
+    ms,
+    body: !isText ? "object" : body.trimStart().startsWith("{") ? "text" : "base64",
+    metadata,
+    action: event.action,
+    key: event.key === key ? "raw" : "encoded",
+    etag: event.etag === etag ? "the object's" : event.etag,
+  };
+}
+
+async function livingRunner(store: ObjectStore): Promise<string | null> {
+  const young = Date.now() - 3 * 60_000;
+  for await (const { key, modifiedAt } of store.list("sys/runners/")) {
+    if (modifiedAt.getTime() > young) return key.replace(/^sys\/runners\/|\.json$/g, "");
+  }
+  return null;
+}
