@@ -2,31 +2,22 @@
  * `clipscribe up`: watches the inbox, hands off what is dropped, brings results. Where the store is a
  * disk of this machine, a runner works in the same process; with a cloud, servers do.
  */
-import { mkdirSync, realpathSync, statSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
-import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
-import { dropFiles } from "../adapters/drop-files/drop-files.ts";
-import { openFolderWatch } from "../adapters/folder-watch/folder-watch.ts";
-import { networkFileSystemOf, systemMountProbes } from "../adapters/folder-watch/mount-kind.ts";
 import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
-import { identityOf } from "../adapters/ledger/ledger.ts";
 import { acquireAgentLock } from "../adapters/system/agent-lock.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
-import { ClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import { openRunner } from "../runner/runner.ts";
-import type { AgentWorld } from "../sync/agent-world.ts";
+import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
 import type { Agent } from "../sync/agent.ts";
-import { PATIENCE_MS } from "../sync/drop-state.ts";
 import { sweepIncoming } from "../sync/fetch-results.ts";
-import { submitJob } from "../sync/submit-job.ts";
-import { uploadSource } from "../sync/upload-source.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
@@ -35,6 +26,7 @@ import { openLivePipeline } from "./live-pipeline.ts";
 import type { LivePipeline } from "./live-pipeline.ts";
 import { openLog } from "./log.ts";
 import { makeFolder } from "./make-folder.ts";
+import { openAgentWorld } from "./open-agent-world.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { describeStart, openUpView } from "./ui/up-view.ts";
@@ -48,9 +40,6 @@ export interface UpFlags {
   plain: boolean;
   verbose: boolean;
 }
-
-/** Reading a header takes no longer. */
-const PROBE_MS = 30_000;
 
 export async function up(flags: UpFlags, io: Io): Promise<number> {
   const settings = await readSettings(io);
@@ -119,7 +108,14 @@ async function serve(work: Work): Promise<void> {
     counts: () => agent?.counts ?? { waiting: 0, toHandOff: 0 },
     signal,
   });
-  agent = openAgent(await agentWorld(work, progress));
+  const { io, pipelines } = work;
+  const listener = (event: AgentEvent): void => {
+    view.agent(event);
+    progress.agent(event);
+  };
+  agent = openAgent(
+    await openAgentWorld({ io, settings, machine, ledger, pipeline: pipelines.current, listener }),
+  );
   const runner = isEmbedded ? runEmbedded(work, progress) : Promise.resolve();
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
@@ -128,83 +124,6 @@ async function serve(work: Work): Promise<void> {
   await agent[Symbol.asyncDispose]();
   await runner;
   await progress[Symbol.asyncDispose]();
-}
-
-async function agentWorld(
-  { io, settings, machine, pipelines, ledger, view }: Work,
-  progress: Progress,
-): Promise<AgentWorld> {
-  const real = (path: string): string => realpathSync(path);
-  const downloads = join(settings.home, "downloads");
-  mkdirSync(downloads, { recursive: true });
-  const folders = {
-    inbox: real(settings.inbox),
-    done: real(settings.done),
-    rejected: real(settings.rejected),
-    downloads,
-  };
-  const network = await networkFileSystemOf(folders.inbox, systemMountProbes(io.platform));
-  const { store } = machine;
-  return {
-    user: settings.user,
-    device: hostname(),
-    folders,
-    files: dropFiles,
-    openWatch: (folder, listener) =>
-      openFolderWatch(folder, listener, { network, platform: io.platform }),
-    ledger,
-    store,
-    clock: systemClock,
-    random: Math.random,
-    downloader: openDownloader({ io, settings }),
-    rhythm: { settleMs: settings.settleMs, patienceMs: PATIENCE_MS },
-    sourcesStay: !machine.isShared,
-    pipeline: () => pipelines.current(),
-    remember: (path, sha256, at) =>
-      machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
-    isMedium: async (path, signal) => isMedium(machine, path, signal),
-    async handOff({ submission, item, onProgress, signal }) {
-      const { source, path } = item;
-      if (source === null || path === null) throw new ClipscribeError("bug", "an item has no file");
-      if (machine.isShared) {
-        await uploadSource(store, sourceKey(settings.user, source), {
-          path,
-          source,
-          uploads: machine.uploads,
-          signal,
-          onProgress: ({ doneBytes, totalBytes }) =>
-            onProgress(totalBytes === 0 ? 1 : doneBytes / totalBytes, "uploading"),
-        });
-      }
-      const [handoff] = await submitJob(store, systemClock, submission);
-      if (handoff === undefined) throw new ClipscribeError("bug", "nothing was handed off");
-      return handoff;
-    },
-    listener(event) {
-      view.agent(event);
-      progress.agent(event);
-    },
-  };
-}
-
-/** ffprobe's word on what no container format explains; without ffprobe its stage finds out. */
-async function isMedium(machine: Machine, path: string, signal: AbortSignal): Promise<boolean> {
-  try {
-    const { stdout } = await machine.tools.run({
-      tool: "ffprobe",
-      args: ["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", "-i", path],
-      readable: [path],
-      writableDir: "/tmp",
-      timeoutMs: PROBE_MS,
-      maxStdoutBytes: 64 * 1024,
-      signal,
-    });
-    return /^(?:audio|video)/m.test(stdout);
-  } catch (error) {
-    if (isKind(error, "contract")) return false;
-    if (isKind(error, "config")) return true;
-    throw error;
-  }
 }
 
 /** Taken for dead, a runner starts anew under a new id. */

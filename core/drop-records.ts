@@ -15,6 +15,8 @@ const instant = z.iso.datetime();
 export const DropOptions = z.strictObject({
   /** USD an item; null: the pipeline's. */
   budget: z.number().min(0).max(1_000_000).nullable().default(null),
+  /** USD the whole job; counts instead of the pipeline's `job_usd` and `day_usd`. */
+  job_budget: z.number().min(0).max(1_000_000).nullable().default(null),
   lane: Lane.default("batch"),
   /** A new run of what is done already. */
   again: z.boolean().default(false),

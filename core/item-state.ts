@@ -12,6 +12,9 @@
  *                          │                       │ holdItem
  *                          │                       └───────────────────► held
  *                          └──── a ticket of run + 1, taken by claimItem, from any state above
+ *
+ *           failUnsent: a dead link has nothing to claim
+ *  (none) ─────────────────────────────────────────────► failed
  * ```
  *
  * Invariants, each kept by the function in parentheses:
@@ -60,6 +63,11 @@ export function queueItem(ticket: Ticket, now: Date): ItemState {
     submitted_at: ticket.created_at,
     updated_at: now.toISOString(),
   };
+}
+
+/** The state of an item that has nothing to work on: it ends before anybody could claim it. */
+export function failUnsent(ticket: Ticket, error: ErrorRecord, now: Date): ItemState {
+  return { ...queueItem(ticket, now), status: "failed", input: null, progress: 100, error };
 }
 
 /** Takes the item for `owner`. Counts the attempt before any work is done. */

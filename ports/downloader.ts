@@ -29,12 +29,12 @@ export interface FetchOptions {
 }
 
 /**
- * Both methods reject with `contract` for a URL that isn't http(s), that has nothing to fetch, or is
- * a live stream; `denied` for a private address or a login wall; `transient` for network trouble;
- * `config` where yt-dlp is missing or does not understand the site any more. Neither tries again.
+ * Both methods reject with `contract` for a URL that isn't http(s), that has nothing to fetch, is a
+ * live stream, or that yt-dlp does not understand (any more); `denied` for a private address or a login wall; `transient` for network trouble;
+ * `config` where yt-dlp is missing, or too old to be let out. Neither tries again.
  */
 export interface Downloader {
-  /** `dir` keeps the answer, so that a fetch soon after does not ask again. */
+  /** `dir` keeps the answer, so that neither a look nor a fetch soon after asks again. */
   look(url: string, dir: string, options: { signal: AbortSignal }): Promise<Look>;
 
   /**

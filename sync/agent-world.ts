@@ -17,6 +17,8 @@ export interface AgentPipeline {
   name: string;
   digest: Sha256;
   accept: readonly string[];
+  /** Of what URLs give: its sound is enough, and the captions that are preferred, best first. */
+  download?: { soundOnly: boolean; languages: readonly string[] };
 }
 
 export interface HandOffWork {

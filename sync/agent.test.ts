@@ -20,9 +20,9 @@ import { DropOptions } from "../core/drop-records.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
-import { ItemState } from "../core/records.ts";
+import { ItemState, Metadata } from "../core/records.ts";
 import { sha256Of } from "../core/digest.ts";
-import { movie, openAgentWorld } from "../samples/agent-world.ts";
+import { AGENT_USER, movie, openAgentWorld } from "../samples/agent-world.ts";
 
 describe("a drop", () => {
   test("becomes a job with a ticket, its original moves to done with its captions and options", async (t) => {
@@ -524,10 +524,28 @@ describe("a list of links", () => {
     await w.until(() => w.ledger.countByPhase().done === 1);
 
     const tickets = await w.tickets();
-    assert.deepEqual(
-      tickets.map(({ item_id }) => item_id),
-      ["title-of-a"],
+    const ids = tickets.map(({ item_id }) => item_id);
+    assert.deepEqual(ids.toSorted(), ["line-4", "title-of-a", "title-of-b"]);
+    // What failed here has ended in its job, too: its ticket is a tail for whoever meets it.
+    const job = tickets[0]?.job_id ?? JobId.parse("none");
+    const keys = keysOf(AGENT_USER);
+    const states = await Promise.all(
+      ids.toSorted().map(async (id) => {
+        const { body } = await w.store.get(keys.item(job, id));
+        return ItemState.parse(JSON.parse(Buffer.from(body).toString()));
+      }),
     );
+    assert.deepEqual(
+      states.map(({ status, error }) => [status, error?.message.slice(0, 17) ?? ""]),
+      [
+        ["failed", "line 4: not a usa"],
+        ["queued", ""],
+        ["failed", "the video is gone"],
+      ],
+    );
+    const { body } = await w.store.get(keys.metadata(job));
+    const { items } = Metadata.parse(JSON.parse(Buffer.from(body).toString()));
+    assert.equal(items.length, 3);
     const [kept] = [w.ledger.get(1)];
     assert.deepEqual(
       kept?.items.map(({ phase }) => phase),

@@ -15,6 +15,7 @@ import {
   jobOf,
   lookUpUrls,
   moveToDone,
+  reportItem,
   setAside,
 } from "./apply-kept.ts";
 import { applyWaiting } from "./apply-waiting.ts";
@@ -278,9 +279,11 @@ async function performKept(state: State, step: Extract<DropStep, { id: number }>
     case "look-up":
       return lookUpUrls(world, kept, signal);
     case "download":
+    case "report":
     case "hand-off": {
       const item = items.find(({ name }) => name === step.item);
       if (item === undefined) return;
+      if (step.do === "report") return reportItem(world, kept, item);
       if (step.do === "download") return downloadItem(world, kept, item, signal);
       return handOffItem(world, kept, item, signal);
     }

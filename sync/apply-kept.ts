@@ -12,13 +12,14 @@ import {
 } from "../core/errors.ts";
 import { slugOf } from "../core/ids.ts";
 import type { ItemId, JobId } from "../core/ids.ts";
-import { ItemState } from "../core/records.ts";
 import { keysOf } from "../core/keys.ts";
 import { extensionOf, mediaTypeOf } from "../core/media-types.ts";
-import { ItemInfo } from "../core/records.ts";
+import { ItemInfo, ItemState } from "../core/records.ts";
+import type { Metadata } from "../core/records.ts";
 import type { KeptDrop } from "../ports/drop-ledger.ts";
 import type { AgentWorld } from "./agent-world.ts";
 import { DONE_SUFFIX, OPTIONS_SUFFIX } from "./drop-names.ts";
+import { failItem } from "./fail-item.ts";
 import { hashSource } from "./hash-source.ts";
 import { companionName, moveOriginal } from "./move-original.ts";
 import type { Moved } from "./move-original.ts";
@@ -26,38 +27,32 @@ import { assignItemIds } from "./plan-items.ts";
 import { readRecord } from "./stored-records.ts";
 import type { JobSubmission, SubmittedItem } from "./submit-job.ts";
 
+/** Pages that are asked at once; a host of them is asked as often as its manners allow. */
+const LOOKS_AT_ONCE = 8;
+
 /** Asks what stands behind each URL, so that every item has its name before the first ticket. */
 export async function lookUpUrls(
   world: AgentWorld,
   { id, items }: KeptDrop,
   signal: AbortSignal,
 ): Promise<void> {
-  const found: DropItem[] = [];
+  const names = new Set(items.map(({ name }) => name));
   const titles = new Map<string, string>();
-  for (const item of items) {
-    if (item.url === null || item.item !== null || item.phase !== "pending") {
-      found.push(item);
-      continue;
+  const answers: DropItem[][] = [];
+  const queue = items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [index, item] of queue) {
+      answers[index] = await lookUpUrl(world, item, titles, signal);
     }
-    try {
-      const look = await world.downloader.look(item.url, downloadFolder(world, item.url), {
-        signal,
-      });
-      if (look.kind === "video") {
-        titles.set(item.name, look.title ?? item.url);
-        found.push(item);
-        continue;
-      }
-      for (const { url, title } of look.videos) {
-        if (items.some(({ name }) => name === url)) continue;
-        titles.set(url, title ?? url);
-        found.push({ ...item, name: url, url });
-      }
-    } catch (thrown) {
-      const error = asClipscribeError(thrown);
-      if (!isKind(error, "contract", "missing", "denied")) throw error;
-      titles.set(item.name, item.url);
-      found.push({ ...item, phase: "failed", error: toErrorRecord(error) });
+  };
+  await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, worker));
+  // Of a playlist, what the list names itself, or another playlist has, is there already.
+  const found: DropItem[] = [];
+  for (const [index, answer] of answers.entries()) {
+    for (const item of answer) {
+      if (item.name !== items[index]?.name && names.has(item.name)) continue;
+      names.add(item.name);
+      found.push(item);
     }
   }
   const before = new Map(
@@ -71,6 +66,33 @@ export async function lookUpUrls(
   );
 }
 
+/** One item, or those of a playlist; a dead link is an item that has failed. */
+async function lookUpUrl(
+  world: AgentWorld,
+  item: DropItem,
+  titles: Map<string, string>,
+  signal: AbortSignal,
+): Promise<DropItem[]> {
+  const { url } = item;
+  if (url === null || item.item !== null || item.phase !== "pending") return [item];
+  try {
+    const look = await world.downloader.look(url, downloadFolder(world, url), { signal });
+    if (look.kind === "video") {
+      titles.set(item.name, look.title ?? url);
+      return [item];
+    }
+    return look.videos.map(({ url: each, title }) => {
+      titles.set(each, title ?? each);
+      return { ...item, name: each, url: each };
+    });
+  } catch (thrown) {
+    const error = asClipscribeError(thrown);
+    if (!isKind(error, "contract", "missing", "denied")) throw error;
+    titles.set(item.name, url);
+    return [{ ...item, phase: "failed", error: toErrorRecord(error) }];
+  }
+}
+
 export async function downloadItem(
   world: AgentWorld,
   kept: KeptDrop,
@@ -80,8 +102,11 @@ export async function downloadItem(
   const { ledger, listener, downloader } = world;
   const url = item.url ?? "";
   const job = jobOf(kept);
+  const wanted = world.pipeline().download;
   const got = await downloader.fetch(url, downloadFolder(world, url), {
     signal,
+    soundOnly: wanted?.soundOnly === true && !kept.drop.options.keep_video,
+    languages: wanted?.languages ?? [],
     onProgress: (fraction) =>
       listener({
         type: "item-progress",
@@ -160,6 +185,17 @@ export async function handOffItem(
   listener({ type: "item-handed-off", id, job, item: itemId, isDone });
 }
 
+/** An item that failed here ends in its job, too: whoever looks at that sees why. */
+export async function reportItem(world: AgentWorld, kept: KeptDrop, item: DropItem): Promise<void> {
+  const { store, clock, ledger } = world;
+  const { item: id, name, url, error } = item;
+  if (id === null || error === null) throw new ClipscribeError("bug", "an item has not failed");
+  const { filename, kind, media_type } = describeSource(item);
+  const unsent = { id, kind, url, filename, media_type, error };
+  await failItem(store, clock, describeJob(world, kept, id), unsent);
+  ledger.changeItem(kept.id, name, { outcome: "failed" });
+}
+
 /** `again` makes one new run, however often it is cut off: its number is noted before its ticket. */
 async function noteNextRun(
   { ledger, store, user }: AgentWorld,
@@ -181,6 +217,7 @@ function describeJob(world: AgentWorld, kept: KeptDrop, only: ItemId): JobSubmis
   const items = kept.items.flatMap(({ item, source, info, sidecars }): SubmittedItem[] =>
     item === null || source === null || info === null ? [] : [{ id: item, source, info, sidecars }],
   );
+  const { budget, job_budget: jobBudget, notify } = drop.options;
   return {
     job: jobOf(kept),
     user: world.user,
@@ -188,10 +225,27 @@ function describeJob(world: AgentWorld, kept: KeptDrop, only: ItemId): JobSubmis
     pipeline: drop.pipeline,
     device: world.device,
     items,
+    announced: kept.items.flatMap(announce),
     only: new Set([only]),
     again: false,
-    budgetUsd: drop.options.budget,
+    // One item may take all that the job may; together they may not.
+    budgetUsd: budget ?? jobBudget,
+    approvedUsd: jobBudget,
+    ...(notify !== null && { notify: { email: notify, webhook: null } }),
   };
+}
+
+/** A job is whole before its first ticket: what is still downloaded is named, too. */
+function announce(item: DropItem): Metadata["items"] {
+  if (item.item === null) return [];
+  return [{ item_id: item.item, source: item.source ?? describeSource(item) }];
+}
+
+/** What is known of a source without its bytes. */
+function describeSource({ url, name }: DropItem) {
+  const kind = url === null ? ("file" as const) : ("url" as const);
+  const filename = url === null ? name : basename(new URL(url).pathname) || "video";
+  return { kind, url, filename, media_type: mediaTypeOf(extensionOf(filename)) };
 }
 
 /** Moves a drop's original to done/, and says to whoever looks for its bytes where they are now. */

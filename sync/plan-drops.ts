@@ -9,7 +9,7 @@ export type DropStep =
   | { do: "look" | "probe" | "read"; name: string }
   /** Of a drop in the ledger: read what another process handed over, ask what stands behind URLs. */
   | { do: "read-spooled" | "look-up"; id: number }
-  | { do: "download" | "hand-off"; id: number; item: string }
+  | { do: "download" | "hand-off" | "report"; id: number; item: string }
   /** Move the original to done/; note that all is handed off; note that all is done; reject it. */
   | { do: "move" | "acknowledge" | "finish" | "set-aside"; id: number };
 
@@ -23,12 +23,15 @@ export function keyOfStep(step: DropStep): string {
 
 /** Where a step can meet trouble that is not its own. */
 export function scopeOfStep(step: DropStep): Scope {
-  if (step.do === "hand-off") return "store";
+  if (step.do === "hand-off" || step.do === "report") return "store";
   return step.do === "download" || step.do === "look-up" ? "network" : "folder";
 }
 
-/** Steps at once. Reading is bound by the disk, sites count downloads; uploads share a room. */
-export const AT_ONCE = { look: 256, read: 2, network: 2, store: 16, folder: 4 } as const;
+/**
+ * Steps at once. Reading is bound by the disk; of downloads each site gets fewer, by the downloader's
+ * own manners; uploads share a room.
+ */
+export const AT_ONCE = { look: 256, read: 2, network: 6, store: 16, folder: 4 } as const;
 /** Drops that the ledger holds open: what is beyond waits in the inbox, where a person can see it. */
 export const MAX_OPEN_DROPS = 256;
 
@@ -102,8 +105,11 @@ export function planKept({ id, drop, items }: KeptDrop, sourcesStay: boolean): D
       // A job is whole before its first ticket: no runner takes a part of it for all.
       if (items.some(isUnknown)) return [{ do: "look-up", id }];
       if (mustMove && sourcesStay) return [{ do: "move", id }];
-      if (items.every(hasEnded)) return [{ do: "acknowledge", id }];
+      if (items.every((item) => hasEnded(item) && !isUntold(item))) {
+        return [{ do: "acknowledge", id }];
+      }
       return items.flatMap((item): DropStep[] => {
+        if (isUntold(item)) return [{ do: "report", id, item: item.name }];
         if (hasEnded(item)) return [];
         return [{ do: item.phase === "pending" ? "download" : "hand-off", id, item: item.name }];
       });
@@ -116,6 +122,10 @@ export function planKept({ id, drop, items }: KeptDrop, sourcesStay: boolean): D
 
 const isUnknown = ({ item, phase }: DropItem): boolean => item === null && phase === "pending";
 const hasEnded = ({ phase }: DropItem): boolean => phase === "acknowledged" || phase === "failed";
+
+/** Failed, with an id in its job, and nobody there knows of it yet. */
+const isUntold = ({ phase, item, outcome }: DropItem): boolean =>
+  phase === "failed" && item !== null && outcome === null;
 
 type RoomLane = Exclude<keyof typeof AT_ONCE, never>;
 
@@ -131,6 +141,7 @@ function laneOf(kind: StepKind): RoomLane {
     case "download":
       return "network";
     case "hand-off":
+    case "report":
       return "store";
     default:
       return "folder";

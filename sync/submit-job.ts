@@ -42,6 +42,8 @@ export interface JobSubmission {
   pipeline: { name: string; digest: Sha256 };
   device: string;
   items: readonly SubmittedItem[];
+  /** All that belongs to the job, in its order, where more is to come than `items`. */
+  announced?: Metadata["items"];
   /** Hands these over and no others yet: the rest of the job's items follow as they are ready. */
   only?: ReadonlySet<ItemId>;
   /** A new run of what is done already: of all, or of these. */
@@ -50,6 +52,8 @@ export interface JobSubmission {
   notify?: Notify | undefined;
   /** USD an item, from now on; without it, what was said before stays. */
   budgetUsd?: number | null;
+  /** USD the whole job, as a person said; without it, what was said before stays. */
+  approvedUsd?: number | null;
 }
 
 export type Handoff =
@@ -63,7 +67,7 @@ export async function submitJob(
   clock: Clock,
   submission: JobSubmission,
 ): Promise<Handoff[]> {
-  await writeMetadata(store, clock, submission);
+  await announceJob(store, clock, submission);
   const handoffs: Handoff[] = [];
   const { only } = submission;
   const items = submission.items.filter(({ id }) => only === undefined || only.has(id));
@@ -89,7 +93,7 @@ export async function readItemIds(
 }
 
 /** Others write it too: a second process with the same files, or a person who approves. */
-async function writeMetadata(
+export async function announceJob(
   store: ObjectStore,
   clock: Clock,
   submission: JobSubmission,
@@ -123,7 +127,8 @@ function describeMetadata(
     submitted_at: before?.submitted_at ?? now.toISOString(),
     lane: submission.lane,
     pipeline: submission.pipeline,
-    items: submission.items.map(({ id, source }) => ({ item_id: id, source })),
+    items:
+      submission.announced ?? submission.items.map(({ id, source }) => ({ item_id: id, source })),
     options: {},
     device: submission.device,
     notify: submission.notify ?? before?.notify ?? { email: null, webhook: null },
@@ -131,7 +136,7 @@ function describeMetadata(
     control: {
       state: "run",
       budget_usd: submission.budgetUsd ?? before?.control.budget_usd ?? null,
-      approved_usd: before?.control.approved_usd ?? null,
+      approved_usd: submission.approvedUsd ?? before?.control.approved_usd ?? null,
     },
   };
 }

@@ -113,7 +113,7 @@ describe("the downloader", () => {
     ["[youtube] abc: HTTP Error 429: Too Many Requests", "transient"],
     ["[youtube] abc: Video unavailable", "contract"],
     ["[generic] Unable to download webpage: HTTP Error 404: Not Found", "contract"],
-    ["[youtube] abc: nsig extraction failed: Some formats may be missing", "config"],
+    ["[youtube] abc: nsig extraction failed: Some formats may be missing", "contract"],
     [
       "[generic] Unable to download webpage: <urlopen error [Errno 111] Connection refused>",
       "transient",

@@ -113,7 +113,9 @@ export function openDownloader(options: DownloaderOptions): Downloader {
   return {
     async look(text, dir, { signal }) {
       const { url, program } = await admit(text, dir, signal);
-      return readLook(await ask(url, { program, dir, signal }), url);
+      const known = readFresh(lookFileOf(dir, url));
+      const at = { program, dir, signal };
+      return readLook(known === undefined ? await ask(url, at) : parseInfo(known, url), url);
     },
     async fetch(text, dir, wanted) {
       const { signal } = wanted;

@@ -49,7 +49,7 @@ export function describeFailure(
     });
   }
   if (outdated.test(reason)) {
-    return new ClipscribeError("config", "yt-dlp does not understand this site any more", {
+    return new ClipscribeError("contract", "yt-dlp does not understand this site any more", {
       details,
       hint: hintWith("then submit it again"),
     });
