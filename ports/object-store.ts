@@ -67,10 +67,11 @@ export interface ListOptions extends RequestOptions {
 
 /**
  * `synced` (default): the object and its name survive a power cut once the call returned.
- * `recomputable`: they may not; for what is verified on read and can be made again for nothing. A key
- * is either swapped under conditions or written so without any, never both.
+ * `whole`: after a power cut the key has this version or the one before, never a mix of them.
+ * `recomputable`: anything may be there; for what is verified on read and can be made again for
+ * nothing. A key is either swapped under conditions or written so without any, never both.
  */
-export type Durability = "synced" | "recomputable";
+export type Durability = "synced" | "whole" | "recomputable";
 
 export interface PutOptions extends SendOptions {
   /** Only if it is still the current etag; with `null`, only if the key does not exist. */

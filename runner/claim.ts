@@ -102,7 +102,10 @@ async function claim(
   const key = keys.item(ticket.job_id, ticket.item_id);
   const expected = world.defences.claimIfMatch ? current.etag : undefined;
   try {
-    const version = await swapItem(world.store, key, claimed, expected);
+    // A power cut ends all who might have the item: the first claim of a run may then be forgotten,
+    // a later one is counted whatever happens, since the item may be what brings the machine down.
+    const durability = claimed.attempts > 1 ? "synced" : "whole";
+    const version = await swapItem(world.store, key, claimed, expected, durability);
     return { action: "claimed", version, ticket, pipeline };
   } catch (error) {
     if (isKind(error, "conflict")) return "lost-race";

@@ -8,7 +8,7 @@ import { parseTicketKey } from "../core/keys.ts";
 import type { ObjectKey, TicketAddress, UserKeys } from "../core/keys.ts";
 import { ItemState } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
-import type { Etag, GetOptions, ObjectStore } from "../ports/object-store.ts";
+import type { Durability, Etag, GetOptions, ObjectStore } from "../ports/object-store.ts";
 
 export interface ItemVersion {
   state: ItemState;
@@ -42,15 +42,15 @@ export async function swapItem(
   key: ObjectKey,
   state: ItemState,
   expected: Etag | null | undefined,
-  signal?: AbortSignal,
+  durability: Durability = "synced",
 ): Promise<ItemVersion> {
   const body = Buffer.from(`${JSON.stringify(state, null, 1)}\n`);
   for (let attempt = 1; ; attempt++) {
     try {
-      return { state, etag: await store.put(key, body, { ifMatch: expected, signal }) };
+      return { state, etag: await store.put(key, body, { ifMatch: expected, durability }) };
     } catch (error) {
       if (!isKind(error, "transient", "conflict")) throw error;
-      const current = await getIfPresent(store, key, { signal });
+      const current = await getIfPresent(store, key);
       if (current !== undefined && body.equals(current.body)) {
         return { state, etag: current.etag };
       }

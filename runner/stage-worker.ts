@@ -26,11 +26,23 @@ interface StageBundle {
   toJSONSchema?: (schema: unknown) => unknown;
 }
 
+/** Bundles by path, which names their content: a thread runs the same few again and again. */
+const bundles = new Map<string, Promise<StageBundle>>();
+
+function loadBundle(path: string): Promise<StageBundle> {
+  const known = bundles.get(path);
+  if (known !== undefined) return known;
+  const loading = import(pathToFileURL(path).href) as Promise<StageBundle>;
+  bundles.set(path, loading);
+  loading.catch(() => bundles.delete(path));
+  return loading;
+}
+
 export default async function runStageTask(task: WorkerTask): Promise<WorkerAnswer> {
   const abort = new AbortController();
   const { host, close } = hostOverPort(task.port, (reason) => abort.abort(fromErrorRecord(reason)));
   try {
-    const bundle = (await import(pathToFileURL(task.bundlePath).href)) as StageBundle;
+    const bundle = await loadBundle(task.bundlePath);
     const definition = bundle.default;
     const ctx = createStageContext({
       host,

@@ -139,6 +139,22 @@ describe("the disk store", () => {
     await store[Symbol.asyncDispose]();
   });
 
+  test("after a power cut, a swap that was to be whole is the new version or the old one", async (t) => {
+    const root = join(await folder(t), "store");
+    const power = openPowerLossFs(realDiskFs, root);
+    const store = openDiskStore({ root, fs: power.fs });
+    const old = await store.put(KEY, Buffer.from("queued"));
+    await store.put(KEY, Buffer.from("claimed"), { ifMatch: old, durability: "whole" });
+
+    power.crash();
+
+    const after = openDiskStore({ root });
+    const found = Buffer.from((await after.get(KEY)).body).toString();
+    assert.ok(["queued", "claimed"].includes(found), found);
+    await after[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  });
+
   test("after a power cut, a recomputable object is whole, old, or gone", async (t) => {
     const root = join(await folder(t), "store");
     const power = openPowerLossFs(realDiskFs, root);

@@ -78,7 +78,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       ignoreMissing(() => fs.unlink(from));
       throw describeDiskError(error, path);
     }
-    if (put.durability !== "recomputable") await folders.sync(dirname(path));
+    if ((put.durability ?? "synced") === "synced") await folders.sync(dirname(path));
   }
 
   function moveIntoPlace(key: ObjectKey, from: string, path: string, put: PutOptions): void {
