@@ -90,6 +90,10 @@ describe("a run that pays", () => {
     assert.equal(by("Atlantis")?.verification, "unverified");
     assert.equal(core.transcript_segments[0]?.words.length, 5);
     assert.equal(core.summary, "A bridge was closed.");
+    // What was not found has no mouth to come from, and says what it is.
+    const report = readFileSync(join(items[0]?.path ?? "", "report.md"), "utf8");
+    assert.match(report, /\[00:00:00–00:00:04\]\([^)]*\) s1: “Elena Vasquez closed the bridge”\n/);
+    assert.match(report, /\] “sold Atlantis” \*\*\(unverified\)\*\*/);
   });
 
   test("two items of the same bytes in one run are paid for once", async (t) => {

@@ -121,6 +121,38 @@ describe("the graph's picture", () => {
     assert.match(first?.svg ?? "", /&lt;script&gt;/);
   });
 
+  test("has no words along an edge that would cover a name", () => {
+    const nodes = Array.from({ length: 14 }, (_, at) => node(`n${at}`, `A Name as Long as ${at}`));
+    const pairs = nodes.flatMap((a, at) => nodes.slice(at + 1, at + 4).map((b) => [a, b] as const));
+    const edges = pairs.map(([a, b], at) => ({
+      id: `r${at}`,
+      source: a.id,
+      target: b.id,
+      predicate: "disputes the figures of",
+      confidence: 1,
+    }));
+
+    const svg = drawGraph({ nodes, edges: edges.slice(0, 40) })?.svg ?? "";
+
+    const texts = [
+      ...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)"( class="predicate")?>([^<]*)</g),
+    ];
+    const boxes = texts.map(([, x, y, isEdge, words = ""]) => {
+      const half = (words.length * (isEdge === undefined ? 8 : 5.5)) / 2;
+      return { x: Number(x), y: Number(y), half, isEdge: isEdge !== undefined };
+    });
+    const worded = boxes.filter(({ isEdge }) => isEdge);
+    assert.ok(worded.length > 0 && worded.length < 40, `${worded.length}`);
+    for (const edge of worded) {
+      for (const other of boxes) {
+        if (other === edge) continue;
+        const isApart =
+          Math.abs(edge.x - other.x) >= edge.half + other.half || Math.abs(edge.y - other.y) >= 9;
+        assert.ok(isApart, JSON.stringify([edge, other]));
+      }
+    }
+  });
+
   test("is bounded, and absent where there is nothing to draw", () => {
     const nodes = Array.from({ length: 500 }, (_, at) => node(`n${at}`));
 

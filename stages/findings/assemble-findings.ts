@@ -78,7 +78,7 @@ export function assembleFindings(
       summary:
         summaries.length === 0
           ? null
-          : summaries.map(({ text }) => safeLine(text, 4_000)).join(" "),
+          : [...new Set(summaries.map(({ text }) => safeLine(text, 4_000)))].join(" "),
       summary_evidence: distinct(summaries.flatMap(({ evidence }) => ground(evidence))),
     },
   };

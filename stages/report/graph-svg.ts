@@ -22,6 +22,9 @@ const MAX_LABEL_CHARS = 24;
 const CHAR_WIDTH = 8.6;
 const LABEL_HEIGHT = 17;
 const MARGIN = 24;
+/** Of the words along an edge: 11 px, italic. */
+const WORD_WIDTH = 6;
+const WORD_HEIGHT = 13;
 /** How much wider than high a label's box is taken to be. */
 const SQUEEZE = 2.2;
 
@@ -63,7 +66,8 @@ export function drawGraph(graph: KnowledgeGraph): GraphPicture | undefined {
   layOut(points, edges);
   const { width, height } = moveIntoView(points);
   const byId = new Map(points.map((point) => [point.id, point]));
-  const isWorded = edges.length <= MAX_WORDED_EDGES;
+  // Taken as the picture fills: a word that would cover a name, or other words, stays in the table.
+  const taken = edges.length <= MAX_WORDED_EDGES ? points.map(boxOfLabel) : null;
   const pairs = new Map<string, string[]>();
   for (const { source, target, predicate } of edges) {
     const pair = JSON.stringify([source, target]);
@@ -74,7 +78,7 @@ export function drawGraph(graph: KnowledgeGraph): GraphPicture | undefined {
     const [from, to] = [byId.get(source), byId.get(target)];
     return from === undefined || to === undefined || from === to
       ? []
-      : [drawEdge(from, to, predicates.join(", "), isWorded)];
+      : [drawEdge(from, to, predicates.join(", "), taken)];
   });
   const title = `Graph of ${points.length} names and ${edges.length} relationships; the table below it says the same`;
   const svg = `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${title}" class="graph"><defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow"/></marker></defs>${lines.map(({ line }) => line).join("")}${points.map(drawNode).join("")}${lines.map(({ words }) => words).join("")}</svg>`;
@@ -147,12 +151,16 @@ function drawEdge(
   from: Point,
   to: Point,
   predicate: string,
-  isWorded: boolean,
+  taken: Box[] | null,
 ): { line: string; words: string } {
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
   const stop = (length - to.radius - 4) / length;
   const [x, y] = [from.x + (to.x - from.x) * stop, from.y + (to.y - from.y) * stop];
   const [middleX, middleY] = [(from.x + to.x) / 2, (from.y + to.y) / 2 + 3];
+  const halfWidth = (predicate.length * WORD_WIDTH) / 2;
+  const box = boxAround(middleX, middleY - 4, halfWidth, WORD_HEIGHT / 2);
+  const isWorded = taken?.every((other) => !overlaps(box, other)) === true;
+  if (isWorded) taken?.push(box);
   const title = escapeXml(`${from.name} — ${predicate} → ${to.name}`);
   return {
     line: `<line x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(x)}" y2="${round(y)}" class="edge" marker-end="url(#arrow)"><title>${title}</title></line>`,
@@ -160,6 +168,25 @@ function drawEdge(
       ? `<text x="${round(middleX)}" y="${round(middleY)}" class="predicate">${escapeXml(predicate)}</text>`
       : "",
   };
+}
+
+interface Box {
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+}
+
+function boxAround(x: number, y: number, halfWidth: number, halfHeight: number): Box {
+  return { left: x - halfWidth, right: x + halfWidth, top: y - halfHeight, bottom: y + halfHeight };
+}
+
+function boxOfLabel({ x, y, radius, halfWidth }: Point): Box {
+  return boxAround(x, y + radius + LABEL_HEIGHT / 2, halfWidth, LABEL_HEIGHT / 2);
+}
+
+function overlaps(a: Box, b: Box): boolean {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
 /** Kinds differ in shape, not in colour alone. */

@@ -143,7 +143,7 @@ export function buildView(input: ReportInput, player: string | null): ReportView
   const anchorOf = (entity: Entity): string => anchors.get(entity) ?? "names";
   const { topic_evidence: supported = [], summary_evidence: summaryQuotes = [] } = intelligence;
   return {
-    title: safeLine(item.title ?? media.title ?? item.file_name, 300),
+    title: safeLine(item.title ?? media.title ?? withoutExtension(item.file_name), 300),
     file_name: safeLine(item.file_name, 300),
     url: item.url === null ? null : (parseWebAddress(item.url)?.href ?? null),
     channel: item.channel,
@@ -191,6 +191,10 @@ export function buildView(input: ReportInput, player: string | null): ReportView
   };
 }
 
+function withoutExtension(fileName: string): string {
+  return fileName.replace(/(?<=.)\.[A-Za-z0-9]{2,5}$/, "");
+}
+
 function quoteViewer(
   linkOf: (start: number, end: number) => string | null,
 ): (evidence: Pick<Evidence, "quote" | "start" | "end" | "speaker" | "verification">) => QuoteView {
@@ -200,7 +204,8 @@ function quoteViewer(
     end,
     // A quote that nobody said has no second to show.
     link: verification === "unverified" ? null : linkOf(start, end),
-    speaker: speaker === null ? null : safeLine(speaker, 200),
+    // Nor a mouth to be put into: it is the model's, until somebody finds it.
+    speaker: speaker === null || verification === "unverified" ? null : safeLine(speaker, 200),
     text: safeLine(quote, MAX_QUOTE_CHARS),
     is_unverified: verification === "unverified",
     is_repaired: verification === "repaired",
