@@ -6,12 +6,14 @@ import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
+import { dropFiles } from "../adapters/drop-files/drop-files.ts";
 import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
 import { acquireAgentLock } from "../adapters/system/agent-lock.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
+import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
@@ -41,7 +43,16 @@ export interface UpFlags {
   verbose: boolean;
 }
 
-export async function up(flags: UpFlags, io: Io): Promise<number> {
+/** What a campaign changes; a person can't. */
+export interface UpOverrides {
+  files?: DropFiles;
+}
+
+export async function up(
+  flags: UpFlags,
+  io: Io,
+  { files = dropFiles }: UpOverrides = {},
+): Promise<number> {
   const settings = await readSettings(io);
   for (const folder of [settings.home, settings.inbox, settings.done, settings.rejected]) {
     makeFolder(folder);
@@ -66,7 +77,7 @@ export async function up(flags: UpFlags, io: Io): Promise<number> {
   });
   try {
     sweepIncoming(settings.results, isGone);
-    const work = { io, settings, machine, pipelines, ledger, view, signal: stop.signal };
+    const work = { io, settings, machine, pipelines, ledger, view, files, signal: stop.signal };
     await serve(work);
     view.stop();
     if (!flags.json) io.stdout("stopped; `clipscribe up` goes on from here\n");
@@ -84,6 +95,7 @@ interface Work {
   pipelines: LivePipeline;
   ledger: DropLedger;
   view: UpView;
+  files: DropFiles;
   signal: AbortSignal;
 }
 
@@ -108,13 +120,13 @@ async function serve(work: Work): Promise<void> {
     counts: () => agent?.counts ?? { waiting: 0, toHandOff: 0 },
     signal,
   });
-  const { io, pipelines } = work;
+  const { io, pipelines, files } = work;
   const listener = (event: AgentEvent): void => {
     view.agent(event);
     progress.agent(event);
   };
   agent = openAgent(
-    await openAgentWorld({ io, settings, machine, ledger, pipeline: pipelines.current, listener }),
+    await openAgentWorld({ io, settings, machine, ledger, pipeline: pipelines.current, listener, files }),
   );
   const runner = isEmbedded ? runEmbedded(work, progress) : Promise.resolve();
   await new Promise<void>((resolve) => {

@@ -41,7 +41,8 @@ export interface DropFiles {
   /** Within one file system or across two; `to` must be a name of the agent's own. */
   rename(from: string, to: string): Promise<void>;
   /**
-   * Gives the file or folder `from`, a name of the agent's own, its last name, if that is free.
+   * Gives the file or folder `from`, a name of the agent's own, its last name, if that is free or is
+   * the same file's: two steps, and done again after a crash between them.
    * @throws `conflict` where it is taken.
    */
   nameNew(from: string, to: string): Promise<void>;

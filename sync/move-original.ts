@@ -106,9 +106,12 @@ async function nameFreely(
   { folder, from, files, target, noteTarget }: MoveRequest,
   staged: string,
 ): Promise<string> {
+  const ino = files.look(staged)?.ino;
   for (let version = 1; version <= MAX_VERSIONS; version++) {
     const name = `${folder}/${versionName(basename(from), version)}`;
-    if (files.look(name) !== undefined) continue;
+    const there = files.look(name);
+    // The same file under both names: cut off between the two steps of giving it its last one.
+    if (there !== undefined && there.ino !== ino) continue;
     if (name !== target) noteTarget(name);
     try {
       await files.nameNew(staged, name);

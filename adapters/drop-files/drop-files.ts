@@ -72,7 +72,10 @@ export const dropFiles: DropFiles = {
         await unlink(from);
         return;
       } catch (error) {
-        if (!NO_LINKS.includes(codeOf(error))) throw translate(error, to);
+        const isOurs = codeOf(error) === "EEXIST" && (await isSameFile(from, to));
+        if (!isOurs && !NO_LINKS.includes(codeOf(error))) throw translate(error, to);
+        // Cut off between the two: it has its last name already.
+        if (isOurs) return translated(unlink(from), from);
       }
     }
     // No system call names a folder only if the name is free; one agent works on these folders.
@@ -112,6 +115,11 @@ async function readFully(handle: FileHandle, offset: number, length: number): Pr
     filled += bytesRead;
   }
   return buffer.subarray(0, filled);
+}
+
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([lstat(one), lstat(other)]);
+  return a.ino === b.ino && a.dev === b.dev;
 }
 
 /** To another file system: copied, synced, compared, and only then removed here. Files alone. */

@@ -1,0 +1,185 @@
+/**
+ * make campaign-drops SEED=n: 2,000 drops of all kinds into a real folder, 300 of them before the
+ * agent first starts, the others while it works, is killed with -9 at random and started again, on a
+ * disk that is full now and then and a bucket that answers 500 and cuts connections. Odd seeds have
+ * a Mac's file system. At the end each drop is once where it belongs, and nothing half uploaded has
+ * a ticket. The same SEED gives the same drops; what they meet depends on the machine.
+ */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
+import { openCloudWorld } from "../samples/cloud-world.ts";
+import { checkDrops } from "./drops/check-drops.ts";
+import { dropOne, planKinds } from "./drops/drop-kinds.ts";
+import type { Dropped } from "./drops/drop-kinds.ts";
+import { openRandom } from "./evidence/random.ts";
+
+const SEED = Number(process.env["SEED"] ?? 1);
+const DROPS = Number(process.env["DROPS"] ?? 2_000);
+const AT_START = Math.min(300, Math.floor(DROPS / 4));
+/** Hands that drop at the same time. */
+const HANDS = 12;
+/** The agent lives so long at most before it is killed. */
+const KILL_MS = 4_000;
+/** What is left once nobody drops or kills any more has to end by itself. */
+const END_MS = 150_000;
+const MAX_MS = 9 * 60_000;
+
+const { next: random } = openRandom(SEED);
+const folded = SEED % 2 === 1;
+const dir = mkdtempSync(join(tmpdir(), "clipscribe-drops-"));
+const home = join(dir, "home");
+const folders = {
+  inbox: join(home, "inbox"),
+  done: join(home, "done"),
+  rejected: join(home, "rejected"),
+};
+const outside = join(dir, "outside");
+for (const folder of [...Object.values(folders), outside]) mkdirSync(folder, { recursive: true });
+const pipeline = writePipeline();
+await using cloud = await openCloudWorld(pipeline);
+const startedMs = performance.now();
+const counts = { kills: 0, starts: 0 };
+let agent: ChildProcess | undefined;
+let lastWords = "";
+let isOver = false;
+
+function writePipeline(): string {
+  symlinkSync(join(import.meta.dirname, "..", "core"), join(dir, "core"));
+  mkdirSync(join(dir, "stages"));
+  writeFileSync(
+    join(dir, "stages", "only.ts"),
+    `import { z } from "zod";
+import { defineStage, file } from "../core/stage.ts";
+export default defineStage({
+  input: { source: file({ mediaType: "*/*" }) }, output: { out: file({ mediaType: "text/plain", fileName: "out.txt" }) },
+  params: z.strictObject({}), async run({ ctx }) { return { out: await ctx.write("out.txt", "heard") }; },
+});
+`,
+  );
+  const file = join(dir, "pipeline.yaml");
+  writeFileSync(
+    file,
+    "pipeline: drops\naccept: [mp4, wav]\nstages:\n  - id: only\n    uses: stages/only.ts\npublish: [out.txt]\n",
+  );
+  return file;
+}
+
+function startAgent(diskFaults: number): ChildProcess {
+  counts.starts++;
+  const child = spawn(process.execPath, [join(import.meta.dirname, "drops", "agent-child.ts")], {
+    cwd: dir,
+    env: {
+      ...cloud.env,
+      CLIPSCRIBE_HOME: home,
+      CLIPSCRIBE_SETTLE_MS: "150",
+      PIPELINE: pipeline,
+      FOLDED: folded ? "1" : "",
+      DISK_FAULTS: `${diskFaults}`,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const keep = (chunk: Buffer): void =>
+    void (lastWords = (lastWords + chunk.toString()).slice(-3_000));
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  return child;
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise((resolve) => child.once("close", resolve));
+}
+
+/** Lets the agent live for a while, kills it, and starts it again, until all is dropped. */
+async function keepKilling(): Promise<void> {
+  while (!isOver) {
+    agent = startAgent(0.005);
+    const untilMs = 700 + random() * KILL_MS;
+    await Promise.race([delay(untilMs), ended(agent)]);
+    if (agent.exitCode !== null) {
+      throw new Error(`the agent ended by itself with ${agent.exitCode}: ${lastWords}`);
+    }
+    agent.kill("SIGKILL");
+    counts.kills++;
+    await ended(agent);
+  }
+}
+
+const kinds = planKinds(DROPS, random);
+const dropped: Dropped[] = [];
+const drop = async (index: number): Promise<void> => {
+  const hand = { inbox: folders.inbox, outside, index, random, folded };
+  dropped.push(await dropOne(kinds[index] ?? "plain", hand));
+};
+// What waits for the agent is not for the start.
+const early = kinds.flatMap((kind, index) => (kind === "same name and bytes again" ? [] : [index]));
+const first = early.slice(0, AT_START);
+await Promise.all(first.map(drop));
+const isFirst = new Set(first);
+const queue = kinds.flatMap((_, index) => (isFirst.has(index) ? [] : [index])).values();
+await cloud.setFaults({ seed: SEED, s3: { "500": 0.01, "503": 0.01, reset: 0.005 } });
+const killing = keepKilling();
+const work = async (): Promise<void> => {
+  for (const index of queue) {
+    if (performance.now() - startedMs > MAX_MS - END_MS - 60_000) return;
+    await drop(index);
+    await delay(random() * 120);
+  }
+};
+await Promise.race([Promise.all(Array.from({ length: HANDS }, work)), killing]);
+isOver = true;
+await killing;
+await cloud.setFaults({ seed: SEED });
+const droppedMs = performance.now() - startedMs;
+agent = startAgent(0);
+const rest = await waitForRest();
+agent.kill("SIGTERM");
+await ended(agent);
+const { problems, files, tickets } = await checkDrops(folders, cloud.store, dropped);
+if (agent.exitCode !== 0)
+  problems.push(`the last agent ended with ${agent.exitCode}: ${lastWords}`);
+if (!rest) problems.push("it never came to rest");
+for (const problem of problems.slice(0, 30)) console.error(problem);
+const pass = problems.length === 0 && dropped.length === DROPS;
+console.log(
+  JSON.stringify({
+    name: "campaign-drops",
+    pass,
+    seed: SEED,
+    folded,
+    drops: dropped.length,
+    of: DROPS,
+    ...counts,
+    files,
+    tickets,
+    problems: problems.length,
+    dropped_seconds: Math.round(droppedMs / 1000),
+    seconds: Math.round((performance.now() - startedMs) / 1000),
+  }),
+);
+process.exitCode = pass ? 0 : 1;
+if (pass) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+else console.error(`kept: ${dir}`);
+
+/** Nothing is open in the ledger, and nothing changes in the inbox, for a while. */
+async function waitForRest(): Promise<boolean> {
+  const untilMs = performance.now() + END_MS;
+  let stillSince = performance.now();
+  let before = "";
+  while (performance.now() < untilMs) {
+    await delay(250);
+    using ledger = openDropLedger(join(home, "ledger.db"));
+    const open = ledger.listOpen().length;
+    const now = JSON.stringify(ledger.countByPhase());
+    if (now !== before || open > 0) stillSince = performance.now();
+    before = now;
+    if (performance.now() - stillSince > 6_000) return true;
+  }
+  return false;
+}
