@@ -126,7 +126,15 @@ async function serve(work: Work): Promise<void> {
     progress.agent(event);
   };
   agent = openAgent(
-    await openAgentWorld({ io, settings, machine, ledger, pipeline: pipelines.current, listener, files }),
+    await openAgentWorld({
+      io,
+      settings,
+      machine,
+      ledger,
+      pipeline: pipelines.current,
+      listener,
+      files,
+    }),
   );
   const runner = isEmbedded ? runEmbedded(work, progress) : Promise.resolve();
   await new Promise<void>((resolve) => {
