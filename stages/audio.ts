@@ -1,6 +1,6 @@
 /**
- * Takes the speech out of a medium: mono 16 kHz Opus for transcribers (500 MB of video become
- * 10 MB), and `audio.m4a`, which the report's player plays in every browser. One pass over the file.
+ * Takes the speech out of a medium: mono 16 kHz Opus for transcribers. 500 MB of video become
+ * 10 MB, which is all that has to leave the laptop.
  */
 import { z } from "zod";
 
@@ -8,15 +8,9 @@ import { MediaInfo } from "../core/media-info.ts";
 import type { MediaStream } from "../core/media-info.ts";
 import { defineStage, file, json } from "../core/stage.ts";
 
-/** Good speech for ears; AAC in MP4 plays in Safari, Firefox and Chromium. */
-const PLAYER_KBPS = 64;
-
 export default defineStage({
   input: { source: file({ mediaType: "*/*" }), media: json(MediaInfo) },
-  output: {
-    audio: file({ mediaType: "audio/ogg", optional: true }),
-    audio_m4a: file({ mediaType: "audio/mp4", fileName: "audio.m4a", optional: true }),
-  },
+  output: { audio: file({ mediaType: "audio/ogg", optional: true }) },
   params: z.strictObject({
     codec: z.enum(["opus"]).default("opus"),
     bitrate_kbps: z.int().min(8).max(128).default(24),
@@ -28,10 +22,9 @@ export default defineStage({
     const stream = speechStream(input.media);
     if (stream === undefined) {
       ctx.log.warn("the file has no audio stream");
-      return { audio: undefined, audio_m4a: undefined };
+      return { audio: undefined };
     }
     const audio = await ctx.outputFile("speech.ogg");
-    const player = await ctx.outputFile("audio.m4a");
     // Bit-exact and without metadata: equal input gives equal bytes, and no title leaks.
     // Sound that begins late is filled with silence: a quote's second is that of the video.
     const inStep = ["-af", "aresample=async=1:first_pts=0"];
@@ -52,8 +45,6 @@ export default defineStage({
         ...["-v", "error", "-nostats", "-progress", "pipe:2", "-i", input.source.path],
         ...[...plain, "-ar", "16000", "-c:a", "libopus", "-b:a", `${params.bitrate_kbps}k`],
         ...["-application", "voip", ...exact, "-f", "ogg", audio.path],
-        ...[...plain, "-c:a", "aac", "-b:a", `${PLAYER_KBPS}k`, "-movflags", "+faststart"],
-        ...[...exact, "-f", "mp4", player.path],
       ],
       {
         onLine: (line) => {
@@ -63,7 +54,7 @@ export default defineStage({
         },
       },
     );
-    return { audio, audio_m4a: player };
+    return { audio };
   },
 });
 
