@@ -93,8 +93,10 @@ export function ticketOfDrop(metadata: Metadata): Ticket | undefined {
     pipeline_digest: metadata.pipeline.digest,
     source: { ...source, sha256, size },
     artifacts: [],
+    prepared: [],
     info: ItemInfo.parse({ file_name: file }),
     created_at: metadata.submitted_at,
     from_stage: null,
+    resends: 0,
   };
 }

@@ -66,6 +66,11 @@ export function isKind(error: unknown, ...kinds: ErrorKind[]): error is Clipscri
   return error instanceof ClipscribeError && kinds.includes(error.kind);
 }
 
+/** True for what waits for a person: DESIGN, guarantee 7. */
+export function isHeld(error: unknown): boolean {
+  return isKind(error, "denied", "config", "budget", "missing");
+}
+
 /** Returns a predicate for `assert.rejects` and for catch clauses that act on one kind. */
 export function hasKind(...kinds: ErrorKind[]): (error: unknown) => error is ClipscribeError {
   return (error): error is ClipscribeError => isKind(error, ...kinds);

@@ -15,6 +15,7 @@
  *
  *           failUnsent: a dead link has nothing to claim
  *  (none) ─────────────────────────────────────────────► failed
+ *  (none), held or an outcome ── endUnprepared ──► failed | held      (its file can't be prepared)
  * ```
  *
  * Invariants, each kept by the function in parentheses:
@@ -25,6 +26,7 @@
  *  5. A run that fails, is held or cancelled leaves the earlier manifest in force (endRun).
  *  6. An item with an outcome or held has no owner (endRun, publishItem).
  *  7. A state never goes back to a smaller run (claimItem).
+ *  8. An item that is queued or under way ends by its runner alone (endUnprepared).
  */
 import { ClipscribeError } from "./errors.ts";
 import type { ErrorRecord } from "./errors.ts";
@@ -35,8 +37,19 @@ import type { ItemState, ManifestRef, Outcome, StageRecord, Ticket } from "./rec
 /** Claims in a row that may end no stage; the next one fails the item (DESIGN: failed). */
 export const MAX_FRUITLESS_CLAIMS = 5;
 
+/** What an agent did for an item before its ticket. */
+export interface Preparation {
+  stages: ItemState["stages"];
+  /** Where the original is in the bucket, if it went there. */
+  videoKey: string | null;
+}
+
 /** The state an agent writes before the ticket: nobody owns it yet. */
-export function queueItem(ticket: Ticket, now: Date): ItemState {
+export function queueItem(
+  ticket: Ticket,
+  now: Date,
+  { stages, videoKey }: Preparation = { stages: {}, videoKey: null },
+): ItemState {
   return {
     schema: 1,
     job_id: ticket.job_id,
@@ -56,10 +69,10 @@ export function queueItem(ticket: Ticket, now: Date): ItemState {
     manifest: null,
     cost: 0,
     estimate_usd: null,
-    video_key: null,
+    video_key: videoKey,
     results_key: null,
     error: null,
-    stages: {},
+    stages,
     submitted_at: ticket.created_at,
     updated_at: now.toISOString(),
   };
@@ -208,6 +221,32 @@ export function endRun(
     cost: end.cost,
     estimate_usd: end.estimateUsd ?? state.estimate_usd,
     updated_at: by.now.toISOString(),
+  };
+}
+
+/** Ends a run whose file can't be made ready where it is; its ticket only brings the tail about. */
+export function endUnprepared(
+  state: ItemState | undefined,
+  ticket: Ticket,
+  end: { status: "failed" | "held"; error: ErrorRecord; stages: ItemState["stages"] },
+  now: Date,
+): ItemState {
+  if (state?.status === "queued" || state?.status === "processing") {
+    throw new ClipscribeError("conflict", "the item is under way", {
+      details: { item: state.item_id, run: state.run },
+    });
+  }
+  return {
+    ...(state ?? queueItem(ticket, now)),
+    ...end,
+    run: ticket.run,
+    input: ticket,
+    pipeline_digest: ticket.pipeline_digest,
+    attempts: 0,
+    fruitless_claims: 0,
+    not_before: null,
+    cost: 0,
+    updated_at: now.toISOString(),
   };
 }
 

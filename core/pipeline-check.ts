@@ -4,6 +4,7 @@
  */
 import { closestWord, didYouMean } from "./did-you-mean.ts";
 import { digestOf } from "./digest.ts";
+import { findEdgeProblems } from "./edge.ts";
 import { ClipscribeError } from "./errors.ts";
 import { findNamedModel, problemOfModel } from "./models.ts";
 import { describeIssues, problemAt, sortProblems } from "./pipeline-parse.ts";
@@ -59,6 +60,7 @@ export function checkPipeline(
   const checked = drafts.map((draft) => checkStage(parsed, drafts, draft, facts, problems));
   const allLoaded = drafts.length === pipeline.stages.length;
   const ordered = allLoaded ? orderStages(parsed, checked, problems) : checked;
+  for (const stage of checked) problems.push(...findEdgeProblems(parsed, checked, stage));
   const publish = bindPublished(parsed, drafts, allLoaded, problems);
   if (problems.length > 0) return { ok: false, problems: sortProblems(problems) };
   const digest = digestOf({

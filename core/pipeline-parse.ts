@@ -180,6 +180,8 @@ function toPipeline(raw: RawPipeline): Pipeline {
     ...(raw.notify !== undefined && {
       notify: { email: raw.notify.email ?? null, webhook: raw.notify.webhook ?? null },
     }),
+    // Left out where it is not said: pipelines that never mention it keep their digest.
+    ...(raw.upload !== undefined && { upload: raw.upload }),
   };
 }
 

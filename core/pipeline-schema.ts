@@ -116,6 +116,10 @@ export const RawPipeline = z.strictObject({
     })
     .optional()
     .describe("Who is told of finished jobs that name nobody themselves."),
+  upload: z
+    .literal("source", "write `upload: source`, or leave it out")
+    .optional()
+    .describe("source: the original leaves the laptop even where no worker stage reads it."),
 });
 export type RawPipeline = z.output<typeof RawPipeline>;
 

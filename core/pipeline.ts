@@ -43,6 +43,8 @@ export interface Pipeline {
   budget: { itemUsd: number | null; jobUsd: number | null; dayUsd: number | null };
   /** Whom to tell of jobs that name nobody; not there where the file says nothing. */
   notify?: { email: string | null; webhook: string | null };
+  /** Absent: only what worker stages read leaves the laptop. */
+  upload?: "source";
 }
 
 /** A path into the YAML document: `["stages", 2, "with", "bitrate_kbps"]`. */

@@ -56,6 +56,17 @@ export function stageKey(ingredients: Ingredients): Sha256 {
   return digestOf({ v: 1, ingredients });
 }
 
+/** True where a person asked for this stage anew, or for one that it needs. */
+export function isForced(
+  from: string | null,
+  stages: readonly Pick<CheckedStage, "id" | "after">[],
+  id: string,
+): boolean {
+  if (from === null || id === from) return from !== null;
+  const { after = [] } = stages.find((stage) => stage.id === id) ?? {};
+  return after.some((earlier) => isForced(from, stages, earlier));
+}
+
 /** Leaves out what differs between equal runs: money and time. */
 export function provenanceDigest(provenance: Provenance): Sha256 {
   return digestOf({

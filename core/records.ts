@@ -46,11 +46,48 @@ export type Source = z.infer<typeof Source>;
 
 /** An artifact that was made, or found beside the source, before the ticket was written. */
 export const TicketArtifact = z.object({
+  /** `sidecar:{file name}` of what lay beside the source, `{stage}.{artifact}` of what was made. */
   name: text,
   sha256: Sha256,
   size: z.int().min(0),
   key: text,
+  /** As the stage declared it; null for sidecars. */
+  media_type: text.nullable().default(null),
+  file_name: text.nullable().default(null),
 });
+export type TicketArtifact = z.infer<typeof TicketArtifact>;
+
+/** Caption files and the like. */
+export const SIDECAR_PREFIX = "sidecar:";
+export function isSidecar({ name }: Pick<TicketArtifact, "name">): boolean {
+  return name.startsWith(SIDECAR_PREFIX);
+}
+
+/**
+ * A stage that the laptop ran, or found done, before the ticket: all that a runner and a manifest
+ * have to know of it. Its artifacts are those of the ticket whose names begin with its id.
+ */
+export const PreparedStage = z.object({
+  stage: text,
+  /** What its key is computed over; whoever takes it compares code, params and inputs. */
+  ingredients: z.record(z.string(), text),
+  /** As the laptop's own record says: "first run", "reused", "code changed". */
+  why: text,
+  device: text,
+  made_by: text,
+  started_at: instant,
+  ended_at: instant,
+  tools: z.record(z.string(), text),
+  usage: z.record(z.string(), z.number()),
+  /** What an artifact says of who answered; null for most. */
+  provider: text.nullable(),
+  model: text.nullable(),
+  /** What the stage said its outputs lack. */
+  lacks: z.array(text),
+  /** Why an optional stage is missing; it has no artifacts then. */
+  error: ErrorRecordSchema.nullable(),
+});
+export type PreparedStage = z.infer<typeof PreparedStage>;
 
 export const Ticket = z.object({
   schema: z.literal(1),
@@ -61,12 +98,15 @@ export const Ticket = z.object({
   lane: Lane,
   pipeline_digest: Sha256,
   source: Source,
-  /** Caption files and the like are named `sidecar:{file name}`. */
   artifacts: z.array(TicketArtifact),
+  /** Edge stages that need not run again. */
+  prepared: z.array(PreparedStage).default([]),
   info: ItemInfo,
   created_at: instant,
   /** This stage and those that need it run again, though their answers are kept. */
   from_stage: text.nullable().default(null),
+  /** How often an agent has sent again what a runner missed, one run after another. */
+  resends: z.int().min(0).default(0),
 });
 export type Ticket = z.infer<typeof Ticket>;
 
@@ -319,6 +359,8 @@ export const Manifest = z.object({
       started_at: instant,
       ended_at: instant,
       tools: z.record(z.string(), text),
+      /** The process that ran it, a runner's or a laptop's: host, process number, chance. */
+      made_by: text.optional(),
     }),
   ),
   cost_usd: usd,

@@ -143,6 +143,7 @@ function describeStages(
         started_at: entry.started_at,
         ended_at: entry.ended_at,
         tools: entry.tools,
+        made_by: entry.made_by,
       },
     ];
   });

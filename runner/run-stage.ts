@@ -6,10 +6,10 @@ import {
   ClipscribeError,
   asClipscribeError,
   isDiskFull,
-  isKind,
+  isHeld,
   toErrorRecord,
 } from "../core/errors.ts";
-import { explainRun } from "../core/plan.ts";
+import { explainRun, isForced } from "../core/plan.ts";
 import type { Ingredients } from "../core/plan.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
@@ -18,6 +18,7 @@ import type { MadeArtifact } from "../ports/stage-pool.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
 import { identifyStage, providersOf } from "./identify-stage.ts";
 import type { Provider, StageIdentity } from "./identify-stage.ts";
+import { takePrepared } from "./prepared-stages.ts";
 import { sendInputs } from "./stage-inputs.ts";
 import { createStageHost } from "./stage-host.ts";
 import type { StageMeter } from "./stage-host.ts";
@@ -69,6 +70,8 @@ export async function runStage(
     const identified = await identifyStage(run, stage, finished, provider);
     if ("missing" in identified) return skip(run, stage, identified.missing);
     const { identity } = identified;
+    const prepared = await takePrepared(run, stage, identity);
+    if (prepared !== undefined) return take(run, stage, prepared);
     // What any of those that may answer has answered is not asked again.
     const isAnew = isForced(run.ticket.from_stage, run.pipeline.stages, stage.id);
     const reused = isAnew ? undefined : await run.cache.find(identity.key, run.signal);
@@ -77,27 +80,20 @@ export async function runStage(
   }
   let instead = "";
   for (const [index, [provider, identity]] of identities.entries()) {
-    const before = await ingredientsBefore(run, stage, identity.key);
+    const before = await ingredientsBefore(run, stage, identity);
     const why = `${explainRun(before, identity.ingredients)}${instead}`;
     const tries = index === 0 ? (run.before[stage.id]?.tries ?? 0) : 0;
     const ended = await tryProvider({ run, stage, identity, provider, why, tries, finished });
     if ("entry" in ended) return ended;
     const next = identities[index + 1]?.[0];
     if (next == null || !isProvidersFault(ended.error) || run.signal.aborted) {
-      return fail(run, stage, ended.error, why, ended.tries);
+      return fail(run, stage, ended, { why, ingredients: identity.ingredients });
     }
     const name = `${next.provider}/${next.model}`;
     instead = `; ${name} instead: ${ended.error.message}`;
     run.log.add(stage.id, "warn", `goes on with the fallback ${name}`, toErrorRecord(ended.error));
   }
   throw new ClipscribeError("bug", "a stage has nobody to run it");
-}
-
-/** True where a person asked for this stage anew, or for one that it needs. */
-function isForced(from: string | null, stages: readonly CheckedStage[], id: string): boolean {
-  if (from === null || id === from) return from !== null;
-  const { after = [] } = stages.find((stage) => stage.id === id) ?? {};
-  return after.some((earlier) => isForced(from, stages, earlier));
 }
 
 /** Out of reach after all tries, or refuses the account: another may do. */
@@ -143,7 +139,7 @@ async function runOnce(work: StageTry): Promise<FreshEntry> {
   const { run, stage } = work;
   const { key, bound, provenance, ingredients } = work.identity;
   const { world } = run;
-  using _slot = await run.pools(stage.pool).acquire(run.signal);
+  using slot = await run.pools(stage.pool).acquire(run.signal);
   const startedAt = world.clock.now();
   const about = { job_id: run.ticket.job_id, item_id: run.ticket.item_id, run: run.ticket.run };
   world.listener({ ...about, type: "stage-started", stage: stage.id, why: work.why });
@@ -168,6 +164,8 @@ async function runOnce(work: StageTry): Promise<FreshEntry> {
     { timeoutMs: stage.timeoutMs, signal: run.signal },
   );
   if (world.defences.sourceIdentity) await source?.verify();
+  // Others may compute while this is sent: from a laptop that takes its time.
+  slot[Symbol.dispose]();
   const artifacts = await keepAll(run, made);
   const entry: Omit<StageCacheEntry, "checksum"> = {
     schema: 1,
@@ -233,11 +231,12 @@ function namedIn(made: Record<string, MadeArtifact>, field: string): string | nu
 async function ingredientsBefore(
   run: ItemRun,
   stage: CheckedStage,
-  key: Sha256,
+  { key, ingredients }: StageIdentity,
 ): Promise<Ingredients | undefined> {
-  const before = run.before[stage.id]?.cache;
-  if (before === undefined || before === null) return undefined;
-  if (before === key) return run.before[stage.id]?.ended_at === null ? undefined : {};
+  const { cache: before = null, ended_at = null } = run.before[stage.id] ?? {};
+  if (before === null) return undefined;
+  // Nothing has changed, and yet it runs: what it made is gone.
+  if (before === key) return ended_at === null ? undefined : ingredients;
   return (await run.cache.peek(before, run.signal))?.ingredients;
 }
 
@@ -258,9 +257,14 @@ function reuse(
     ),
     usage: entry.usage,
   };
-  announce(run, stage, reused, 0);
-  run.onStage(stage.id, reused, false);
-  return { id: stage.id, record: reused, entry, ingredients };
+  return take(run, stage, { id: stage.id, record: reused, entry, ingredients });
+}
+
+/** A stage that was over before this run began. */
+function take(run: ItemRun, stage: CheckedStage, done: FinishedStage): FinishedStage {
+  announce(run, stage, done.record, 0);
+  run.onStage(stage.id, done.record, false);
+  return done;
 }
 
 function finish(
@@ -294,9 +298,8 @@ function skip(run: ItemRun, stage: CheckedStage, missing: string): FinishedStage
 function fail(
   run: ItemRun,
   stage: CheckedStage,
-  error: ClipscribeError,
-  why: string,
-  tries: number,
+  { error, tries }: { error: ClipscribeError; tries: number },
+  { why, ingredients }: { why: string; ingredients: Ingredients },
 ): FinishedStage {
   const isInterrupted = error.kind === "cancelled" || error.kind === "conflict";
   if (isInterrupted || run.signal.aborted) throw error;
@@ -309,12 +312,7 @@ function fail(
   announce(run, stage, failed, 0);
   run.onStage(stage.id, failed, false);
   if (!stage.optional) throw error;
-  return { id: stage.id, record: failed, entry: null, ingredients: {} };
-}
-
-/** Kinds that wait for a person: DESIGN, guarantee 7. */
-export function isHeld(error: ClipscribeError): boolean {
-  return isKind(error, "denied", "config", "budget", "missing");
+  return { id: stage.id, record: failed, entry: null, ingredients };
 }
 
 async function waitBeforeRetry(

@@ -1,12 +1,11 @@
 /** Binds a stage's inputs to what is there: by digest for its key, by content for its run. */
 import { digestOf } from "../core/digest.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
+import { SIDECAR_PREFIX, isSidecar } from "../core/records.ts";
 import type { CachedArtifact } from "../core/records.ts";
 import type { InputFile, Provenance } from "../core/stage.ts";
 import type { SentInput } from "../ports/stage-pool.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
-
-export const SIDECAR_PREFIX = "sidecar:";
 
 export type BoundInput =
   | { kind: "absent"; digest: undefined }
@@ -62,18 +61,16 @@ function bindBuiltIn(run: Pick<ItemRun, "ticket">, name: string): BoundInput {
   if (name === "source") return { kind: "source", digest: ticket.source.sha256 };
   if (name === "item") return { kind: "item", digest: digestOf(ticket.info) };
   if (name === "provenance") return { kind: "provenance", digest: undefined };
-  const files = ticket.artifacts
-    .filter((each) => each.name.startsWith(SIDECAR_PREFIX))
-    .map((each) => ({
-      name: each.name.slice(SIDECAR_PREFIX.length),
-      artifact: {
-        sha256: each.sha256,
-        size: each.size,
-        media_type: "text/plain",
-        file_name: null,
-        inline: null,
-      },
-    }));
+  const files = ticket.artifacts.filter(isSidecar).map((each) => ({
+    name: each.name.slice(SIDECAR_PREFIX.length),
+    artifact: {
+      sha256: each.sha256,
+      size: each.size,
+      media_type: "text/plain",
+      file_name: null,
+      inline: null,
+    },
+  }));
   const digest = digestOf(files.map((each) => [each.name, each.artifact.sha256]));
   return { kind: "sidecars", digest, files };
 }

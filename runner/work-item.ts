@@ -2,7 +2,7 @@
  * A claim's work from its first stage to the write that ends it: published, failed, held, cancelled
  * or given back. The tail is the caller's, since it needs no slot.
  */
-import { asClipscribeError, isDiskFull, isKind, toErrorRecord } from "../core/errors.ts";
+import { asClipscribeError, isDiskFull, isHeld, isKind, toErrorRecord } from "../core/errors.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import { endRun, publishItem, requeueItem } from "../core/item-state.ts";
 import type { UserKeys } from "../core/keys.ts";
@@ -23,7 +23,7 @@ import type { ItemRun } from "./item-run.ts";
 import type { JobMetadata } from "./job-metadata.ts";
 import type { Liveness } from "./liveness.ts";
 import { preparePublish } from "./publish.ts";
-import { RetryLater, isHeld } from "./run-stage.ts";
+import { RetryLater } from "./run-stage.ts";
 import type { Pools } from "./slots.ts";
 import type { StageCache } from "./stage-cache.ts";
 import type { EndedItem } from "./tail.ts";

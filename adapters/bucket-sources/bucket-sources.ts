@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, rmSync, statSync, statfsSync, utimesSync } from
 import { open, rename, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 
-import { ClipscribeError } from "../../core/errors.ts";
+import { ClipscribeError, isKind } from "../../core/errors.ts";
 import type { UserId } from "../../core/ids.ts";
 import { keysOf } from "../../core/keys.ts";
 import type { ObjectKey } from "../../core/keys.ts";
@@ -45,7 +45,9 @@ export function openBucketSources({ store, user, dir }: BucketSourcesOptions): S
     assertRoom(dir, source.size);
     const partial = `${path}.${randomUUID()}.part`;
     try {
-      const { body } = await store.getStream(key, { signal });
+      const { body } = await store.getStream(key, { signal }).catch((error: unknown) => {
+        throw isKind(error, "missing") ? neverUploaded(source, error) : error;
+      });
       const hash = createHash("sha256");
       {
         await using file = await open(partial, "wx", 0o600);
@@ -95,6 +97,14 @@ export function openBucketSources({ store, user, dir }: BucketSourcesOptions): S
       }
     },
   };
+}
+
+function neverUploaded({ filename, sha256 }: Source, cause: unknown): ClipscribeError {
+  return new ClipscribeError("missing", "the original is neither here nor in the bucket", {
+    details: { file: filename, sha256: sha256.slice(0, 12) },
+    hint: "start `clipscribe up` on the machine that has the file, or hand the same file in again there: what is missing is sent",
+    cause,
+  });
 }
 
 /** First where the person's own file is, else what was uploaded of it. */
