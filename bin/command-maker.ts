@@ -16,6 +16,7 @@ export type RunFlags = {
   pipeline?: string;
   again?: boolean;
   notify?: string[];
+  keepVideo?: boolean;
   budget?: number;
   json?: boolean;
   plain?: boolean;

@@ -17,6 +17,7 @@ export function addWorkCommands({ command, setCode, io }: CommandMaker): void {
     )
     .option("--again", "make a new run of what is done already")
     .addOption(notifyOption())
+    .option("--keep-video", "with a bucket: send the original as well, not only what servers read")
     .option("--json", "one JSON object a line on stdout, logs on stderr")
     .option("--plain", "no redrawing: for logs and screen readers")
     .option("--quiet", "only the path of the report")
@@ -28,8 +29,9 @@ export function addWorkCommands({ command, setCode, io }: CommandMaker): void {
       const nothing = flags.again === true ? undefined : await reportNothingToDo(paths, look, io);
       if (nothing !== undefined) return setCode(nothing);
       const { run } = await import("./run.ts");
-      const { pipeline, again = false, notify } = flags;
-      setCode(await run(paths, { ...withDefaults(flags), pipeline, again, notify }, io));
+      const { pipeline, again = false, keepVideo = false, notify } = flags;
+      const options = { ...withDefaults(flags), pipeline, again, keepVideo, notify };
+      setCode(await run(paths, options, io));
     });
   command("plan", "say what would run, what would be reused, and why")
     .argument("<path...>", "media files, folders, or .txt lists of URLs")

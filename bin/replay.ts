@@ -2,6 +2,7 @@
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
+import { isForced } from "../core/plan.ts";
 import { replayItems } from "../sync/replay-items.ts";
 import { openMachine } from "./compose.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
@@ -33,6 +34,11 @@ export async function replay(
     item,
     pipelineDigest: pipeline.digest,
     fromStage: from ?? null,
+    anew: new Set(
+      pipeline.stages.flatMap(({ id }) =>
+        isForced(from ?? null, pipeline.stages, id) ? [id] : [],
+      ),
+    ),
   });
   if (flags.json) io.stdout(`${JSON.stringify({ schema: 1, job_id: job, items: replayed })}\n`);
   else {

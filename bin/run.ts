@@ -2,24 +2,22 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 
-import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
-import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { ItemId, JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { readNotify } from "../core/recipients.ts";
 import type { Notify } from "../core/recipients.ts";
-import type { ItemState } from "../core/records.ts";
+import type { ItemState, Ticket } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
+import type { RunnerEvent } from "../runner/runner-events.ts";
 import { fetchJobFiles } from "../sync/fetch-job-files.ts";
 import { sweepIncoming } from "../sync/fetch-results.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
-import { readItemIds, submitJob } from "../sync/submit-job.ts";
-import { uploadSource } from "../sync/upload-source.ts";
+import { readItemIds } from "../sync/submit-job.ts";
 import { awaitItems } from "./await-items.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
 import type { Collected, Drop } from "./collect-drops.ts";
@@ -29,6 +27,7 @@ import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
 import { collectResult } from "./item-results.ts";
 import type { ItemResult } from "./item-results.ts";
+import { handOver } from "./hand-over.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
@@ -46,6 +45,8 @@ export interface RunOptions extends ViewOptions {
   budget: number | null;
   /** Whom to tell when it is finished: mail and web addresses. */
   notify?: readonly string[] | undefined;
+  /** The original goes into the bucket as well. */
+  keepVideo?: boolean;
 }
 
 export async function run(
@@ -86,6 +87,7 @@ export async function run(
       again: options.again,
       budget: options.budget,
       notify: told ?? loaded.pipeline.notify,
+      keepVideo: options.keepVideo ?? false,
     };
     const { id, results } = await runJob(job);
     view.stop();
@@ -116,6 +118,7 @@ interface Job {
   again: boolean;
   budget: number | null;
   notify: Notify | undefined;
+  keepVideo: boolean;
 }
 
 async function runJob(job: Job): Promise<{ id: string; results: Map<string, ItemResult> }> {
@@ -143,9 +146,19 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     again: job.again,
     budgetUsd: job.budget,
     notify: job.notify,
+    // Said once, it holds for what is sent again.
+    ...(job.keepVideo && { keepVideo: true }),
   };
-  if (machine.isShared) await uploadSources(job, collected.drops);
-  let handoffs = await submitJob(machine.store, systemClock, submission);
+  const handing = {
+    machine,
+    pipeline: loaded.pipeline,
+    listener: (event: RunnerEvent): void => view.event(event),
+    pathOf: ({ item_id }: Ticket) => drops.get(item_id)?.path,
+    keepVideo: job.keepVideo,
+    busy: (text: string): void => view.busy(text),
+    signal,
+  };
+  let handoffs = await handOver(handing, submission);
   sweepIncoming(settings.results, isGone);
 
   const onEnd = async (item: string, end: ItemState | ErrorRecord): Promise<void> => {
@@ -165,10 +178,10 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
   }
   if (lost.size > 0) {
     view.note(`published files are gone from the store or damaged; making ${lost.size} items anew`);
-    handoffs = await submitJob(machine.store, systemClock, { ...submission, again: lost });
+    handoffs = await handOver(handing, { ...submission, again: lost });
   }
   const tickets = handoffs.flatMap((handoff) =>
-    handoff.action === "ticket" ? [handoff.ticket] : [],
+    handoff.action === "done" ? [] : [handoff.ticket],
   );
   if (done.length > 0 && handoffs.length > 1)
     view.note(`${done.length} of ${handoffs.length} are done already`);
@@ -195,39 +208,6 @@ async function fetchOwnFiles({ machine, settings, view }: Job, job: JobId): Prom
     for (const path of fetched?.keptAs ?? []) view.note(`you had changed it: kept as ${path}`);
   } catch (error) {
     view.note(`the job's digest could not be brought: ${asClipscribeError(error).message}`);
-  }
-}
-
-/** Whoever works on it may be another machine. */
-async function uploadSources(
-  { machine, settings, view, signal }: Job,
-  drops: Drop[],
-): Promise<void> {
-  const { uploads } = machine;
-  const totalBytes = drops.reduce((sum, { source }) => sum + source.size, 0);
-  const doneBytes = drops.map(() => 0);
-  const work = drops.map(async ({ name, path, source }, at) => {
-    const key = sourceKey(settings.user, source);
-    const tell = (bytes: number): void => {
-      doneBytes[at] = bytes;
-      const done = doneBytes.reduce((sum, each) => sum + each, 0);
-      const percent = Math.floor((done / Math.max(1, totalBytes)) * 100);
-      view.busy(
-        `uploading ${drops.length === 1 ? safeLine(name, 80) : `${drops.length} files`}: ${percent} %`,
-      );
-    };
-    await uploadSource(machine.store, key, {
-      path,
-      source,
-      signal,
-      uploads,
-      onProgress: (progress) => tell(progress.doneBytes),
-    });
-    tell(source.size);
-  });
-  // All of them: what arrives while another fails need not be sent again.
-  for (const end of await Promise.allSettled(work)) {
-    if (end.status === "rejected") throw end.reason;
   }
 }
 

@@ -61,7 +61,12 @@ export async function approveJob(
   const items: Approval["items"] = [];
   for (const [index, { item_id: item, input, run }] of held.entries()) {
     if (input === null) continue;
-    const next: Ticket = { ...input, run: run + 1, created_at: clock.now().toISOString() };
+    const next: Ticket = {
+      ...input,
+      resends: 0,
+      run: run + 1,
+      created_at: clock.now().toISOString(),
+    };
     const ticket = keys.ticket(input.lane, job, item, run + 1);
     // Approved twice: the first ticket is the same.
     await putRecordIfAbsent(store, ticket, next);

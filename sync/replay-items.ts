@@ -17,6 +17,8 @@ export interface ReplayRequest {
   /** Of the pipeline in force: a replay takes that, not the one of before. */
   pipelineDigest: Sha256;
   fromStage: string | null;
+  /** `fromStage` and the stages after it: what the laptop made of these does not count. */
+  anew: ReadonlySet<string>;
 }
 
 /** @throws `missing` for a job or an item that there is not; `conflict` for one under way. */
@@ -53,6 +55,8 @@ export async function replayItems(
     const run = state.run + 1;
     const ticket: Ticket = {
       ...state.input,
+      prepared: state.input.prepared.filter(({ stage }) => !request.anew.has(stage)),
+      resends: 0,
       run,
       pipeline_digest: request.pipelineDigest,
       from_stage: request.fromStage,

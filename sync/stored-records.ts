@@ -24,6 +24,16 @@ export async function readRecord<Value>(
   }
 }
 
+/** Writes the next version of a record, or the first (`null`). @throws `conflict`. */
+export async function putRecord(
+  store: ObjectStore,
+  key: ObjectKey,
+  value: unknown,
+  ifMatch: Etag | null,
+): Promise<void> {
+  await store.put(key, Buffer.from(`${JSON.stringify(value, null, 1)}\n`), { ifMatch });
+}
+
 /** Returns false where there is one by now. */
 export async function putRecordIfAbsent(
   store: ObjectStore,
