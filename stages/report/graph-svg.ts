@@ -17,7 +17,7 @@ const STEPS = 350;
 const MAX_NODES = 200;
 /** Above so many edges their words cover the names; the table has them. */
 const MAX_WORDED_EDGES = 40;
-const MAX_LABEL_CHARS = 24;
+const MAX_LABEL_CHARS = 28;
 /** Pixels; bold 13 px of DejaVu Sans, the widest of the faces that a system may choose. */
 const CHAR_WIDTH = 8.6;
 const LABEL_HEIGHT = 17;
@@ -25,6 +25,7 @@ const MARGIN = 24;
 /** Of the words along an edge: 11 px, italic. */
 const WORD_WIDTH = 6;
 const WORD_HEIGHT = 13;
+const WORD_PLACES = [0.5, 0.4, 0.6, 0.3, 0.7];
 /** How much wider than high a label's box is taken to be. */
 const SQUEEZE = 2.2;
 
@@ -67,7 +68,7 @@ export function drawGraph(graph: KnowledgeGraph): GraphPicture | undefined {
   const { width, height } = moveIntoView(points);
   const byId = new Map(points.map((point) => [point.id, point]));
   // Taken as the picture fills: a word that would cover a name, or other words, stays in the table.
-  const taken = edges.length <= MAX_WORDED_EDGES ? points.map(boxOfLabel) : null;
+  const taken = edges.length <= MAX_WORDED_EDGES ? points.flatMap(boxesOf) : null;
   const pairs = new Map<string, string[]>();
   for (const { source, target, predicate } of edges) {
     const pair = JSON.stringify([source, target]);
@@ -156,18 +157,31 @@ function drawEdge(
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
   const stop = (length - to.radius - 4) / length;
   const [x, y] = [from.x + (to.x - from.x) * stop, from.y + (to.y - from.y) * stop];
-  const [middleX, middleY] = [(from.x + to.x) / 2, (from.y + to.y) / 2 + 3];
-  const halfWidth = (predicate.length * WORD_WIDTH) / 2;
-  const box = boxAround(middleX, middleY - 4, halfWidth, WORD_HEIGHT / 2);
-  const isWorded = taken?.every((other) => !overlaps(box, other)) === true;
-  if (isWorded) taken?.push(box);
+  const place = taken && findPlace(from, to, predicate, taken);
   const title = escapeXml(`${from.name} — ${predicate} → ${to.name}`);
   return {
     line: `<line x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(x)}" y2="${round(y)}" class="edge" marker-end="url(#arrow)"><title>${title}</title></line>`,
-    words: isWorded
-      ? `<text x="${round(middleX)}" y="${round(middleY)}" class="predicate">${escapeXml(predicate)}</text>`
+    words: place
+      ? `<text x="${round(place.x)}" y="${round(place.y)}" class="predicate">${escapeXml(predicate)}</text>`
       : "",
   };
+}
+
+/** Where the words along an edge cover nothing: its middle, or a place near it. Takes the place. */
+function findPlace(
+  from: Point,
+  to: Point,
+  words: string,
+  taken: Box[],
+): { x: number; y: number } | undefined {
+  for (const part of WORD_PLACES) {
+    const [x, y] = [from.x + (to.x - from.x) * part, from.y + (to.y - from.y) * part + 3];
+    const box = boxAround(x, y - 4, (words.length * WORD_WIDTH) / 2, WORD_HEIGHT / 2);
+    if (taken.some((other) => overlaps(box, other))) continue;
+    taken.push(box);
+    return { x, y };
+  }
+  return undefined;
 }
 
 interface Box {
@@ -181,8 +195,10 @@ function boxAround(x: number, y: number, halfWidth: number, halfHeight: number):
   return { left: x - halfWidth, right: x + halfWidth, top: y - halfHeight, bottom: y + halfHeight };
 }
 
-function boxOfLabel({ x, y, radius, halfWidth }: Point): Box {
-  return boxAround(x, y + radius + LABEL_HEIGHT / 2, halfWidth, LABEL_HEIGHT / 2);
+/** Of its shape, and of its name below. */
+function boxesOf({ x, y, radius, halfWidth }: Point): Box[] {
+  const name = boxAround(x, y + radius + LABEL_HEIGHT / 2, halfWidth, LABEL_HEIGHT / 2);
+  return [boxAround(x, y, radius, radius), name];
 }
 
 function overlaps(a: Box, b: Box): boolean {
