@@ -52,6 +52,17 @@ export function addCloudCommands({ command, setCode, io }: CommandMaker): void {
       const { user, ttl: ttlSeconds, json = false } = flags;
       setCode(await cloudCredentials({ user, ttlSeconds, json }, io));
     });
+  cloud
+    .command("rclone")
+    .description("settings for rclone, to see the bucket with it; they hold keys")
+    .option("--user <name>", "only this user's folders, by credentials that end")
+    .addOption(ttlOption())
+    .option("--out <file>", "write them there, for its owner only; default: print them")
+    .action(async (flags: { user?: string; ttl: number; out?: string }) => {
+      const { cloudRclone } = await import("./cloud/cloud-rclone.ts");
+      const { user = null, ttl: ttlSeconds, out = null } = flags;
+      setCode(await cloudRclone({ user, ttlSeconds, out }, io));
+    });
 }
 
 function ttlOption(): Option {
