@@ -109,6 +109,10 @@ bench-latency bench-throughput: install
 	@./scripts/install-peers
 	@$(NODE) bench/$@.ts
 
+bench-watch: install
+	@./scripts/install-watchers
+	@$(NODE) bench/bench-watch.ts
+
 bench-report: install
 	@./scripts/install-tools chromium
 	@$(NODE) bench/bench-report.ts

@@ -28,6 +28,8 @@ const HANDS = 12;
 const KILL_MS = 4_000;
 /** What is left once nobody drops or kills any more has to end by itself. */
 const END_MS = 150_000;
+/** Longer than any wait of the agent's once nothing fails any more. */
+const STILL_MS = 12_000;
 const MAX_MS = 9 * 60_000;
 
 const { next: random } = openRandom(SEED);
@@ -70,7 +72,13 @@ export default defineStage({
   return file;
 }
 
-function startAgent(diskFaults: number): ChildProcess {
+interface Started {
+  child: ChildProcess;
+  /** It watches the inbox. */
+  ready: Promise<void>;
+}
+
+function startAgent(diskFaults: number): Started {
   counts.starts++;
   const child = spawn(process.execPath, [join(import.meta.dirname, "drops", "agent-child.ts")], {
     cwd: dir,
@@ -84,11 +92,14 @@ function startAgent(diskFaults: number): ChildProcess {
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const keep = (chunk: Buffer): void =>
-    void (lastWords = (lastWords + chunk.toString()).slice(-3_000));
+  const ready = Promise.withResolvers<void>();
+  const keep = (chunk: Buffer): void => {
+    lastWords = (lastWords + chunk.toString()).slice(-3_000);
+    if (lastWords.includes('"type":"lid"')) ready.resolve();
+  };
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);
-  return child;
+  return { child, ready: ready.promise };
 }
 
 async function ended(child: ChildProcess): Promise<void> {
@@ -99,9 +110,13 @@ async function ended(child: ChildProcess): Promise<void> {
 /** Lets the agent live for a while, kills it, and starts it again, until all is dropped. */
 async function keepKilling(): Promise<void> {
   while (!isOver) {
-    agent = startAgent(0.005);
-    const untilMs = 700 + random() * KILL_MS;
-    await Promise.race([delay(untilMs), ended(agent)]);
+    lastWords = "";
+    const started = startAgent(0.005);
+    agent = started.child;
+    // Now and then already while it starts.
+    if (random() < 0.15) await delay(random() * 1_000);
+    else await Promise.race([started.ready, ended(agent)]);
+    await Promise.race([delay(random() * KILL_MS), ended(agent)]);
     if (agent.exitCode !== null) {
       throw new Error(`the agent ended by itself with ${agent.exitCode}: ${lastWords}`);
     }
@@ -137,7 +152,10 @@ isOver = true;
 await killing;
 await cloud.setFaults({ seed: SEED });
 const droppedMs = performance.now() - startedMs;
-agent = startAgent(0);
+lastWords = "";
+const last = startAgent(0);
+agent = last.child;
+await Promise.race([last.ready, ended(agent)]);
 const rest = await waitForRest();
 agent.kill("SIGTERM");
 await ended(agent);
@@ -179,7 +197,7 @@ async function waitForRest(): Promise<boolean> {
     const now = JSON.stringify(ledger.countByPhase());
     if (now !== before || open > 0) stillSince = performance.now();
     before = now;
-    if (performance.now() - stillSince > 6_000) return true;
+    if (performance.now() - stillSince > STILL_MS) return true;
   }
   return false;
 }
