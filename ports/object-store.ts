@@ -105,8 +105,8 @@ export interface ObjectStore {
    * number. So who sent them can tell what was stored. `opaque`: it says nothing.
    */
   readonly etags: "md5" | "opaque";
-  /** Digests that are sent with a body: whoever reads it anyway may compute them on the way. */
-  readonly wantedDigests: readonly (keyof BodyDigests)[];
+  /** The digest of a part that is of use here: whoever reads it anyway may compute it on the way. */
+  readonly partDigest: keyof BodyDigests;
 
   /**
    * Reads a whole object, or a range of it, into memory. `undefined` only with `ifNoneMatch`.

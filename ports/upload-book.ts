@@ -7,8 +7,8 @@ export interface FinishedPart {
   partNumber: number;
   etag: Etag;
   sizeBytes: number;
-  /** Of the bytes that were sent as this part. */
-  sha256: Sha256;
+  /** Of the bytes that were sent as this part; by which algorithm, its length says. */
+  digest: string;
 }
 
 export interface UnfinishedUpload {

@@ -11,7 +11,6 @@ import { createHash } from "node:crypto";
 
 import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
-import type { PartDigests } from "../ports/file-digester.ts";
 import type { Etag, ObjectInfo, ObjectStore, UploadPart } from "../ports/object-store.ts";
 import type { FinishedPart, UnfinishedUpload } from "../ports/upload-book.ts";
 import { isReusable } from "./is-reusable.ts";
@@ -125,9 +124,7 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
   const tasks: Promise<void>[] = [];
   const trouble = new AbortController();
   const signal = AbortSignal.any([way.signal, trouble.signal]);
-  const digester = uploads.openDigester({
-    md5: store.etags === "md5" || store.wantedDigests.includes("md5"),
-  });
+  const digester = uploads.openDigester(store.partDigest);
   await using file = await openSourceFile(way.path, source);
   try {
     for (let number = 1; number <= plan.count; number++) {
@@ -137,8 +134,8 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
       const body = place.buffer.subarray(0, length);
       const send = async (): Promise<void> => {
         // Asked for before the next part is read: the whole is hashed in the order of its parts.
-        const digests = await digester.add(body);
-        parts[number - 1] = await sendPart({ ...way, signal }, upload, number, body, digests);
+        const digest = await digester.add(body);
+        parts[number - 1] = await sendPart({ ...way, signal }, upload, number, body, digest);
       };
       try {
         await file.read(body, start);
@@ -172,25 +169,26 @@ async function sendPart(
   upload: Upload,
   partNumber: number,
   body: Uint8Array,
-  digests: PartDigests,
+  digest: string,
 ): Promise<UploadPart> {
   const progress = count.openPart(body.length, signal);
   const there = upload.arrived.get(partNumber);
-  if (there !== undefined && isThatPart(there, upload, body, digests, store.etags)) {
+  if (there !== undefined && isThatPart(there, upload, body, digest, store.etags)) {
     progress.arrived();
     return there;
   }
   try {
     const { beforeBytes } = progress;
+    const digests = { [store.partDigest]: digest };
     const options = { digests, signal, beforeBytes };
     const part = await store.putPart(key, upload.uploadId, partNumber, body, options);
-    if (store.etags === "md5" && part.etag !== digests.md5) {
+    if (store.etags === "md5" && part.etag !== digest) {
       throw new ClipscribeError("transient", "the bucket did not store what was sent", {
         details: { key, part: partNumber },
         hint: "it is sent again; if this comes back, something on the way changes data",
       });
     }
-    uploads.book.addPart(upload.uploadId, { ...part, sha256: digests.sha256 });
+    uploads.book.addPart(upload.uploadId, { ...part, digest });
     progress.arrived();
     return part;
   } catch (error) {
@@ -205,13 +203,13 @@ function isThatPart(
   { partNumber, etag, sizeBytes }: UploadPart,
   { noted }: Upload,
   body: Uint8Array,
-  digests: PartDigests,
+  digest: string,
   etags: ObjectStore["etags"],
 ): boolean {
   if (sizeBytes !== body.length) return false;
-  if (etags === "md5") return etag === digests.md5;
+  if (etags === "md5") return etag === digest;
   const note = noted.get(partNumber);
-  return note?.etag === etag && note.sha256 === digests.sha256;
+  return note?.etag === etag && note.digest === digest;
 }
 
 /** Makes the object visible; an answer that is lost is looked for. */

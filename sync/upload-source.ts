@@ -12,11 +12,12 @@
  *
  * `transient` means: call again, later. After `contract` or `missing`, look at the file again.
  */
+import { hash } from "node:crypto";
+
 import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { Source } from "../core/records.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
-import { digestBytes } from "./digest-in-place.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile } from "./open-source-file.ts";
 import { planParts } from "./plan-parts.ts";
@@ -87,7 +88,7 @@ async function uploadWhole(
     await file.read(body, 0);
     await file.assertSame();
   }
-  const digests = digestBytes(body, { md5: true });
+  const digests = { md5: hash("md5", body, "hex"), sha256: hash("sha256", body, "hex") };
   if (digests.sha256 !== source.sha256) throw changed(source);
   const { media_type: contentType } = source;
   const progress = count.openPart(source.size, signal);

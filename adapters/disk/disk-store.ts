@@ -99,7 +99,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   const store: DiskStore = {
     minWriteIntervalMs: 0,
     etags: "opaque",
-    wantedDigests: [],
+    partDigest: "sha256",
     pathOf,
 
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {

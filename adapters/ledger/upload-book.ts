@@ -21,7 +21,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS upload_parts (
     upload_id TEXT NOT NULL REFERENCES uploads ON DELETE CASCADE, number INTEGER NOT NULL,
-    etag TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    etag TEXT NOT NULL, size INTEGER NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (upload_id, number)
   ) STRICT, WITHOUT ROWID;
 `;
@@ -40,7 +40,7 @@ interface PartRow {
   number: number;
   etag: string;
   size: number;
-  sha256: string;
+  digest: string;
 }
 
 /** `place`: which bucket, and where; an upload's id means nothing elsewhere. */
@@ -67,14 +67,14 @@ export function openUploadBook(file: string, place: string): UploadBook & Dispos
         partNumber: row.number,
         etag: row.etag as unknown as Etag,
         sizeBytes: row.size,
-        sha256: Sha256.parse(row.sha256),
+        digest: row.digest,
       })),
     begin({ uploadId, key, sha256, sizeBytes, partBytes, path, startedAt }) {
       const started = startedAt.toISOString();
       insert.run(uploadId, place, key, sha256, sizeBytes, partBytes, path, started);
     },
-    addPart(uploadId, { partNumber, etag, sizeBytes, sha256 }) {
-      insertPart.run(partNumber, etag, sizeBytes, sha256, uploadId);
+    addPart(uploadId, { partNumber, etag, sizeBytes, digest }) {
+      insertPart.run(partNumber, etag, sizeBytes, digest, uploadId);
     },
     end: (uploadId) => void remove.run(uploadId),
     list: () => (all.all(place) as unknown as UploadRow[]).map(uploadOf),

@@ -52,7 +52,7 @@ export function openMemoryStore(now: () => Date = () => new Date()): ObjectStore
   return {
     minWriteIntervalMs: 0,
     etags: "opaque",
-    wantedDigests: [],
+    partDigest: "sha256",
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
       throwIfAborted(get.signal);
       const object = held(key);

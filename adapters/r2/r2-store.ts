@@ -168,7 +168,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
   const store: ObjectStore = {
     minWriteIntervalMs: options.minWriteIntervalMs,
     etags: options.etags,
-    wantedDigests: puts.wantedDigests,
+    partDigest: "md5",
 
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
       const found = await getObject(key, get);

@@ -2,18 +2,17 @@
  * PUTs of objects and parts without the SDK, which spends half a millisecond of CPU on each: see
  * docs/decisions/2026-11-25-upload-path.md. The same store, the same contract suite.
  *
- * The server is told what the body is (Content-MD5; over plain http the signature covers it, too)
- * and refuses another. A body leaves in small pieces: a link on which none moves is given up soon,
+ * The server is told what the body is (Content-MD5, under the signature) and refuses another. A body leaves in small pieces: a link on which none moves is given up soon,
  * and one that is only slow never is.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Readable } from "node:stream";
 
 import { Pool } from "undici";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ObjectKey } from "../../core/keys.ts";
-import type { BodyDigests, Etag, PutOptions, SendOptions } from "../../ports/object-store.ts";
+import type { Etag, PutOptions, SendOptions } from "../../ports/object-store.ts";
 import { describeS3Error } from "./r2-error.ts";
 import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
 import { withFreshKeys } from "./renewing-keys.ts";
@@ -24,6 +23,8 @@ import type { Sign, SigningKeys } from "./sign-request.ts";
 const PIECE_BYTES = 64 * 1024;
 /** No piece left for so long: the other side is gone (sleep, another network), or as good as. */
 export const STALL_MS = 60_000;
+/** Records are signed whole. What is larger is bound by its MD5, which is signed, and read by its SHA-256. */
+const MAX_SIGNED_BYTES = 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 16;
 /** An error's body is a few hundred bytes of XML. */
@@ -37,7 +38,6 @@ export interface SignedPutsOptions {
 }
 
 export interface SignedPuts extends Disposable {
-  wantedDigests: readonly (keyof BodyDigests)[];
   put(key: ObjectKey, body: Uint8Array, options: PutOptions): Promise<Etag>;
   putPart(
     key: ObjectKey,
@@ -54,7 +54,6 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
   const { bucket, stallMs = STALL_MS } = options;
   const endpoint = new URL(options.endpoint);
   const base = `${endpoint.pathname.replace(/\/+$/, "")}/${bucket}/`;
-  const isEncrypted = endpoint.protocol === "https:";
   const signers = new WeakMap<SigningKeys, Sign>();
   const pool = new Pool(endpoint.origin, {
     connections: MAX_CONNECTIONS,
@@ -85,10 +84,11 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
     { signal, digests = {}, beforeBytes }: SendOptions,
   ): Promise<Etag> {
     const path = encodePath(`${base}${key}`);
-    const md5 = digests.md5 ?? createHash("md5").update(body).digest("hex");
-    const payload = isEncrypted
-      ? "UNSIGNED-PAYLOAD"
-      : (digests.sha256 ?? createHash("sha256").update(body).digest("hex"));
+    const md5 = digests.md5 ?? hash("md5", body, "hex");
+    const payload =
+      body.length > MAX_SIGNED_BYTES
+        ? "UNSIGNED-PAYLOAD"
+        : (digests.sha256 ?? hash("sha256", body, "hex"));
     const watch = new StallWatch(stallMs, signal);
     try {
       signal?.throwIfAborted();
@@ -136,7 +136,6 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
   }
 
   return {
-    wantedDigests: isEncrypted ? ["md5"] : ["md5", "sha256"],
     put: async (key, body, put) => {
       const { ifMatch, contentType } = put;
       const headers: Record<string, string> = {};

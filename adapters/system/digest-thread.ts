@@ -3,30 +3,29 @@ import { createHash, hash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 
-export interface DigestRequest {
-  /** Answers come in the order of requests. */
-  file: number;
-  part: Uint8Array | null;
-  /** Of the part alone. */
-  alone: "md5" | "sha256";
-  /** Adds the part to the file's own SHA-256; without a part: ends it. */
-  whole: "add" | "end" | "drop" | null;
-}
+export type DigestRequest =
+  /** A part by itself. */
+  | { digest: "md5" | "sha256"; part: Uint8Array }
+  /** The next part of a whole file; without a part, its end. */
+  | { file: number; part: Uint8Array | null }
+  | { drop: number };
 
 const files = new Map<number, Hash>();
 
-parentPort?.on("message", ({ file, part, alone, whole }: DigestRequest) => {
-  if (whole === "drop") return void files.delete(file);
-  if (whole === "end") {
-    const digest = (files.get(file) ?? createHash("sha256")).digest("hex");
-    files.delete(file);
-    parentPort?.postMessage(digest, []);
-    return;
-  }
-  const bytes = part ?? new Uint8Array();
-  if (whole === "add") {
-    const running = files.get(file) ?? createHash("sha256");
-    files.set(file, running.update(bytes));
-  }
-  parentPort?.postMessage(hash(alone, bytes, "hex"), []);
+// Answers come in the order of the requests; a drop has none.
+parentPort?.on("message", (request: DigestRequest) => {
+  if ("drop" in request) files.delete(request.drop);
+  else parentPort?.postMessage(answer(request), []);
 });
+
+function answer(request: Exclude<DigestRequest, { drop: number }>): string {
+  if ("digest" in request) return hash(request.digest, request.part, "hex");
+  const { file, part } = request;
+  const whole = files.get(file) ?? createHash("sha256");
+  if (part === null) {
+    files.delete(file);
+    return whole.digest("hex");
+  }
+  files.set(file, whole.update(part));
+  return "";
+}

@@ -1,13 +1,13 @@
 /**
- * File digests in two threads, MD5 in the one and SHA-256 in the other: together they keep up with
- * a disk, and who reads and sends is not held up. Threads start with the first large file and end
+ * File digests in two threads, one for the parts and one for the wholes: together they keep up with a
+ * disk, and who reads and sends is not held up. Threads start with the first large file and end
  * when none is read for a while.
  */
 import { Worker } from "node:worker_threads";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { Sha256 } from "../../core/ids.ts";
-import type { FileDigester, OpenDigester } from "../../ports/file-digester.ts";
+import type { FileDigester, OpenDigester, PartDigest } from "../../ports/file-digester.ts";
 import type { DigestRequest } from "./digest-thread.ts";
 
 const IDLE_MS = 10_000;
@@ -18,15 +18,15 @@ export interface DigestThreads extends AsyncDisposable {
 
 /** `threadPath`: adapters/system/digest-thread.ts, or its bundle. */
 export function openDigestThreads(threadPath: string): DigestThreads {
-  let threads: { md5: Thread; sha256: Thread } | undefined;
+  let threads: { parts: Thread; wholes: Thread } | undefined;
   let idle: NodeJS.Timeout | undefined;
   let openFiles = 0;
   let fileCount = 0;
 
-  function acquire(): { md5: Thread; sha256: Thread } {
+  function acquire(): { parts: Thread; wholes: Thread } {
     clearTimeout(idle);
     openFiles++;
-    threads ??= { md5: new Thread(threadPath), sha256: new Thread(threadPath) };
+    threads ??= { parts: new Thread(threadPath), wholes: new Thread(threadPath) };
     return threads;
   }
 
@@ -39,10 +39,10 @@ export function openDigestThreads(threadPath: string): DigestThreads {
     clearTimeout(idle);
     const ended = threads;
     threads = undefined;
-    await Promise.all([ended?.md5.end(), ended?.sha256.end()]);
+    await Promise.all([ended?.parts.end(), ended?.wholes.end()]);
   }
 
-  function open({ md5 }: { md5: boolean }): FileDigester {
+  function open(alone: PartDigest): FileDigester {
     const file = ++fileCount;
     const used = acquire();
     let isOpen = true;
@@ -52,18 +52,18 @@ export function openDigestThreads(threadPath: string): DigestThreads {
     };
     return {
       async add(part) {
-        const [sha256, md5Digest] = await Promise.all([
-          used.sha256.ask({ file, part, alone: "sha256", whole: "add" }),
-          md5 ? used.md5.ask({ file, part, alone: "md5", whole: null }) : undefined,
+        const [digest] = await Promise.all([
+          used.parts.ask({ digest: alone, part }),
+          used.wholes.ask({ file, part }),
         ]);
-        return { sha256: sha256 as Sha256, md5: md5Digest };
+        return digest;
       },
       async finish() {
-        const whole = used.sha256.ask({ file, part: null, alone: "sha256", whole: "end" });
+        const whole = used.wholes.ask({ file, part: null });
         return whole.finally(leave) as Promise<Sha256>;
       },
       drop() {
-        if (isOpen) used.sha256.tell({ file, part: null, alone: "sha256", whole: "drop" });
+        if (isOpen) used.wholes.tell({ drop: file });
         leave();
       },
     };

@@ -1,0 +1,143 @@
+/**
+ * make bench-upload: 1 GiB, end to end, beside `rclone copyto`, in turns. Ours is hashed (SHA-256)
+ * before it is sent and again as it is sent, and its ETag is compared; rclone hashes MD5 only. Both
+ * sign their bodies, since the bucket is asked over plain http. Against a sink that keeps nothing
+ * (what the client can do), and against the emulator (which hashes and writes on the same two
+ * cores). Target: at least twice rclone's MB/s at the sink. SIZE_MB, ROUNDS.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { median, report, round } from "./measure.ts";
+import { findRclones, rcloneEnv } from "./peers/rclone.ts";
+import type { S3Place } from "./peers/rclone.ts";
+import { startEmulator, startSink } from "./peers/start-sink.ts";
+import type { StartedPlace } from "./peers/start-sink.ts";
+import { runTimed } from "./peers/timed-child.ts";
+import type { Timed } from "./peers/timed-child.ts";
+
+const SIZE_BYTES = Number(process.env["SIZE_MB"] ?? 1024) * 1024 * 1024;
+const ROUNDS = Number(process.env["ROUNDS"] ?? 5);
+/** The emulator takes several times as long, and is the second column only. */
+const EMULATOR_ROUNDS = Math.min(3, ROUNDS);
+const BUDGET_MS = 8 * 60_000;
+const TARGET = 2;
+const GB = 1e9;
+const CHILD = join(import.meta.dirname, "upload-child.ts");
+/** As rclone's own advice for R2, and as ours. */
+const RCLONE_ARGS = [
+  "copyto",
+  "--s3-chunk-size=16M",
+  "--s3-upload-cutoff=16M",
+  "--s3-upload-concurrency=4",
+  "--no-check-dest",
+];
+
+interface Contestant {
+  name: string;
+  run(place: S3Place, round: number): Promise<Timed>;
+}
+
+const dir = mkdtempSync(join(tmpdir(), "clipscribe-bench-upload-"));
+const file = join(dir, "video.mp4");
+const startedMs = performance.now();
+try {
+  writeRandom(file, SIZE_BYTES);
+  const contestants: Contestant[] = [
+    { name: "clipscribe", run: runOurs },
+    ...findRclones().flatMap(({ name, program }): Contestant[] => [
+      { name, run: async (place, at) => runRclone(program, [], place, at) },
+      {
+        name: `${name} without checksum`,
+        run: async (place, at) => runRclone(program, ["--s3-disable-checksum"], place, at),
+      },
+    ]),
+  ];
+  const sink = await measurePlace(await startSink(), contestants, ROUNDS);
+  const cloud = await startEmulator(join(dir, "cloud"));
+  const emulated = await measurePlace(
+    cloud,
+    contestants.filter(({ name }) => !name.includes("without")),
+    EMULATOR_ROUNDS,
+  );
+  const best = Math.max(
+    ...sink.filter(({ name }) => name !== "clipscribe").map(({ mb_s }) => mb_s),
+  );
+  const [ours] = sink;
+  report({
+    name: "bench-upload",
+    pass: (ours?.mb_s ?? 0) >= TARGET * best,
+    size_mb: SIZE_BYTES / 1024 / 1024,
+    ratio_to_best_rclone: round((ours?.mb_s ?? 0) / best),
+    target_ratio: TARGET,
+    ratio_at_emulator: round((emulated[0]?.mb_s ?? 0) / (emulated[1]?.mb_s ?? Number.NaN)),
+    sink,
+    emulator: emulated,
+  });
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
+
+async function measurePlace(
+  started: StartedPlace,
+  contestants: readonly Contestant[],
+  rounds: number,
+): Promise<{ name: string; mb_s: number; cpu_s_per_gb: number; runs_ms: number[] }[]> {
+  await using open = started;
+  const runs = new Map<string, Timed[]>(contestants.map(({ name }) => [name, []]));
+  for (let at = 0; at < rounds; at++) {
+    for (const { name, run } of contestants) {
+      if (performance.now() - startedMs > BUDGET_MS && (runs.get(name)?.length ?? 0) > 0) continue;
+      const timed = await run(open.place, at);
+      runs.get(name)?.push(timed);
+      console.error(`${name}: ${Math.round(timed.ms)} ms, ${timed.cpuSeconds} s of CPU`);
+      if (open.address === null) await fetch(`${open.place.endpoint}/_sink`, { method: "DELETE" });
+    }
+  }
+  return [...runs].map(([name, timed]) => ({
+    name,
+    mb_s: round(SIZE_BYTES / 1e6 / (median(timed.map(({ ms }) => ms)) / 1000)),
+    cpu_s_per_gb: round(median(timed.map(({ cpuSeconds }) => cpuSeconds)) / (SIZE_BYTES / GB)),
+    runs_ms: timed.map(({ ms }) => Math.round(ms)),
+  }));
+}
+
+async function runOurs(place: S3Place, at: number): Promise<Timed> {
+  // Another home and, by its ending, another key: nothing is found there already.
+  const home = join(dir, `home-${at}-${Math.random()}`);
+  mkdirSync(home);
+  const named = join(home, `video.v${at}`);
+  const { symlinkSync } = await import("node:fs");
+  symlinkSync(file, named);
+  const plan = { ...place, files: [named], home, limit: null };
+  const timed = await runTimed([process.execPath, CHILD], {
+    HOME: home,
+    UPLOAD_PLAN: JSON.stringify(plan),
+  });
+  const end = JSON.parse(timed.stdout.trim()) as { sentBytes: number; sent: number };
+  if (end.sent !== 1 || end.sentBytes !== SIZE_BYTES) throw new Error("it was not sent once");
+  return timed;
+}
+
+async function runRclone(
+  program: string,
+  more: readonly string[],
+  place: S3Place,
+  at: number,
+): Promise<Timed> {
+  const to = `r2:${place.bucket}/rclone/${more.length}-${at}.mp4`;
+  return runTimed([program, ...RCLONE_ARGS, ...more, file, to], rcloneEnv(place, dir));
+}
+
+function writeRandom(path: string, bytes: number): void {
+  const chunk = randomBytes(16 * 1024 * 1024);
+  const handle = openSync(path, "w");
+  for (let left = bytes, at = 0; left > 0; left -= chunk.length, at++) {
+    // Each chunk differs from the others.
+    chunk.writeUInt32LE(at);
+    writeSync(handle, chunk, 0, Math.min(chunk.length, left));
+  }
+  closeSync(handle);
+}
