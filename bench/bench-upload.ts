@@ -6,7 +6,16 @@
  * cores). Target: at least twice rclone's MB/s at the sink. SIZE_MB, ROUNDS.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -109,13 +118,10 @@ async function runOurs(place: S3Place, at: number): Promise<Timed> {
   const home = join(dir, `home-${at}-${Math.random()}`);
   mkdirSync(home);
   const named = join(home, `video.v${at}`);
-  const { symlinkSync } = await import("node:fs");
   symlinkSync(file, named);
-  const plan = { ...place, files: [named], home, limit: null };
-  const timed = await runTimed([process.execPath, CHILD], {
-    HOME: home,
-    UPLOAD_PLAN: JSON.stringify(plan),
-  });
+  const plan = join(home, "plan.json");
+  writeFileSync(plan, JSON.stringify({ ...place, files: [named], home, limit: null }));
+  const timed = await runTimed([process.execPath, CHILD, plan], { HOME: home });
   const end = JSON.parse(timed.stdout.trim()) as { sentBytes: number; sent: number };
   if (end.sent !== 1 || end.sentBytes !== SIZE_BYTES) throw new Error("it was not sent once");
   return timed;

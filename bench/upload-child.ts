@@ -1,7 +1,8 @@
 /**
  * Our upload as a process of its own: what `run` and the agent do with files, from the first hash to
- * the compared ETag. `UPLOAD_PLAN`: {endpoint, bucket, keys, files, home}. The last line is JSON.
+ * the compared ETag. Its argument is a file with the plan. The last line is JSON.
  */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
@@ -29,7 +30,8 @@ interface Plan {
   limit: number | null;
 }
 
-const plan = JSON.parse(process.env["UPLOAD_PLAN"] ?? "{}") as Plan;
+// In a file: thousands of names are more than an environment holds.
+const plan = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Plan;
 const { signal } = new AbortController();
 const user = UserId.parse("me");
 using raw = openR2Store({ ...plan, minWriteIntervalMs: 1_000, etags: "md5" });

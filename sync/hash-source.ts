@@ -1,16 +1,19 @@
 /** The SHA-256 of a person's file, with its identity before and after: no torn hash. */
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
 import { basename } from "node:path";
 
-import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
+import { sha256Of } from "../core/digest.ts";
+import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
 import type { Sha256 } from "../core/ids.ts";
 import { safeLine } from "../core/safe-text.ts";
 
 /** Large enough that the hash, not the calls, takes the time. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
+/** Read while everything else waits: a millisecond. */
+const SMALL_BYTES = 1024 * 1024;
 
 export interface HashedSource {
   sha256: Sha256;
@@ -30,6 +33,8 @@ export async function hashSource(
   const details = { file: safeLine(basename(path)) };
   const noFollow = links === "refuse" ? constants.O_NOFOLLOW : 0;
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | noFollow;
+  const small = hashSmall(path, flags, details);
+  if (small !== undefined) return small;
   let handle;
   try {
     handle = await open(path, flags);
@@ -38,13 +43,7 @@ export async function hashSource(
   }
   await using file = handle;
   const before = await file.stat({ bigint: true });
-  if (!before.isFile()) throw new ClipscribeError("contract", "not a file", { details });
-  if (before.size === 0n) {
-    throw new ClipscribeError("contract", "the file is empty", {
-      details,
-      hint: "if it lives in a cloud folder, let it download first; then run again",
-    });
-  }
+  assertHashable(before, details);
   const hash = createHash("sha256");
   const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Number(before.size) + 1));
   for (;;) {
@@ -54,16 +53,53 @@ export async function hashSource(
     hash.update(buffer.subarray(0, bytesRead));
   }
   const after = await file.stat({ bigint: true });
-  if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
-    throw new ClipscribeError("contract", "the file changes while it is read", {
-      details,
-      hint: "wait until it is copied to its end, then run again",
-    });
-  }
+  assertSame(before, after, details);
   return { sha256: hash.digest("hex") as Sha256, info: after };
 }
 
-function unreadable(cause: unknown, details: { file: string }): ClipscribeError {
+/** At one go, without waiting: for thousands of small files that is ten times as fast. */
+function hashSmall(path: string, flags: number, details: Details): HashedSource | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, flags);
+    const before = fstatSync(file, { bigint: true });
+    if (before.isFile() && before.size > SMALL_BYTES) return undefined;
+    assertHashable(before, details);
+    const buffer = Buffer.allocUnsafe(Number(before.size) + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < buffer.length; length += read) {
+      read = readSync(file, buffer, length, buffer.length - length, null);
+    }
+    const after = fstatSync(file, { bigint: true });
+    assertSame(before, after, details);
+    return { sha256: sha256Of(buffer.subarray(0, length)), info: after };
+  } catch (error) {
+    throw isKind(error, "contract") ? error : unreadable(error, details);
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+type Details = { file: string };
+
+function assertHashable(info: BigIntStats, details: Details): void {
+  if (!info.isFile()) throw new ClipscribeError("contract", "not a file", { details });
+  if (info.size > 0n) return;
+  throw new ClipscribeError("contract", "the file is empty", {
+    details,
+    hint: "if it lives in a cloud folder, let it download first; then run again",
+  });
+}
+
+function assertSame(before: BigIntStats, after: BigIntStats, details: Details): void {
+  if (after.size === before.size && after.mtimeNs === before.mtimeNs) return;
+  throw new ClipscribeError("contract", "the file changes while it is read", {
+    details,
+    hint: "wait until it is copied to its end, then run again",
+  });
+}
+
+function unreadable(cause: unknown, details: Details): ClipscribeError {
   const { code } = cause as { code?: string };
   if (code === "ELOOP" || code === "EMLINK") {
     return new ClipscribeError("contract", "it is a link", {

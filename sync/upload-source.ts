@@ -19,13 +19,16 @@ import type { ObjectKey } from "../core/keys.ts";
 import type { Source } from "../core/records.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import { isReusable } from "./is-reusable.ts";
-import { changed, openSourceFile } from "./open-source-file.ts";
+import { changed, openSourceFile, readSourceFile } from "./open-source-file.ts";
 import { planParts } from "./plan-parts.ts";
 import { uploadParts } from "./upload-parts.ts";
 import { countProgress } from "./upload-progress.ts";
 import type { ProgressCount, UploadProgress } from "./upload-progress.ts";
 import type { Uploads } from "./uploads.ts";
 import { withdraw } from "./withdraw.ts";
+
+/** Read while everything else waits: a millisecond. */
+const SMALL_BYTES = 1024 * 1024;
 
 export interface UploadOptions {
   /** Absolute. */
@@ -83,11 +86,7 @@ async function uploadWhole(
 ): Promise<Uploaded["how"]> {
   using place = await uploads.room.enter(source.size, source.size, signal);
   const body = place.buffer;
-  {
-    await using file = await openSourceFile(path, source);
-    await file.read(body, 0);
-    await file.assertSame();
-  }
+  await readWhole(path, body, source);
   const digests = { md5: hash("md5", body, "hex"), sha256: hash("sha256", body, "hex") };
   if (digests.sha256 !== source.sha256) throw changed(source);
   const { media_type: contentType } = source;
@@ -107,6 +106,17 @@ async function uploadWhole(
   if (store.etags === "md5" && etag !== digests.md5) throw await withdraw(store, key, etag);
   progress.arrived();
   return "sent";
+}
+
+async function readWhole(
+  path: string,
+  body: Uint8Array,
+  source: UploadOptions["source"],
+): Promise<void> {
+  if (body.length <= SMALL_BYTES) return readSourceFile(path, body, source);
+  await using file = await openSourceFile(path, source);
+  await file.read(body, 0);
+  await file.assertSame();
 }
 
 async function hasArrived(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {

@@ -108,8 +108,7 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
         method: "PUT",
         path: query.length === 0 ? path : `${path}?${encodeQuery(query)}`,
         headers: { ...signed, "content-length": `${body.length}` },
-        // Any async iterable will do; its types name only Node's streams.
-        body: inPieces(body, watch, beforeBytes) as unknown as Readable,
+        body: await bodyOf(body, watch, beforeBytes),
         signal: watch.signal,
       });
       const text = await readStart(answer.body);
@@ -152,6 +151,22 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
   };
 }
 
+/** What is one piece goes as it is. */
+async function bodyOf(
+  body: Uint8Array,
+  watch: StallWatch,
+  beforeBytes: SendOptions["beforeBytes"],
+): Promise<Uint8Array | Readable> {
+  if (body.length > PIECE_BYTES) {
+    // Any async iterable will do; its types name only Node's streams.
+    return inPieces(body, watch, beforeBytes) as unknown as Readable;
+  }
+  await beforeBytes?.(body.length);
+  watch.start();
+  watch.sentAll();
+  return body;
+}
+
 async function* inPieces(
   body: Uint8Array,
   watch: StallWatch,
@@ -177,16 +192,23 @@ async function* inPieces(
 class StallWatch {
   readonly #stallMs: number;
   readonly #ours = new AbortController();
+  readonly #theirs: AbortSignal | undefined;
+  readonly #follow = (): void => this.#ours.abort(this.#theirs?.reason);
   #startedMs = 0;
-  readonly signal: AbortSignal;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
   isStalled = false;
 
   constructor(stallMs: number, theirs: AbortSignal | undefined) {
     this.#stallMs = stallMs;
-    this.signal =
-      theirs === undefined ? this.#ours.signal : AbortSignal.any([theirs, this.#ours.signal]);
+    this.#theirs = theirs;
+    // Cheaper than `AbortSignal.any`, thousands of times.
+    theirs?.addEventListener("abort", this.#follow, { once: true });
+    if (theirs?.aborted === true) this.#follow();
+  }
+
+  get signal(): AbortSignal {
+    return this.#ours.signal;
   }
 
   start(): void {
@@ -210,6 +232,7 @@ class StallWatch {
   end(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
+    this.#theirs?.removeEventListener("abort", this.#follow);
   }
 
   #wait(ms: number): void {

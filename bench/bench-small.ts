@@ -1,0 +1,97 @@
+/**
+ * make bench-small: 2,000 files of 4 KiB, as processes from start to end, beside rclone's best batch:
+ * one `rclone copy` with many transfers that asks nothing and looks at nothing afterwards. Ours hashes
+ * each file twice, puts it if absent and compares its ETag. At a sink that keeps nothing, in turns.
+ * Target: at least as many files a second; then four times as many. FILES, ROUNDS.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { median, report, round } from "./measure.ts";
+import { findRclones, rcloneEnv } from "./peers/rclone.ts";
+import { startSink } from "./peers/start-sink.ts";
+import { runTimed } from "./peers/timed-child.ts";
+import type { Timed } from "./peers/timed-child.ts";
+
+const FILES = Number(process.env["FILES"] ?? 2_000);
+const FILE_BYTES = 4096;
+const ROUNDS = Number(process.env["ROUNDS"] ?? 7);
+const TARGET = 1;
+const MOONSHOT = 4;
+const CHILD = join(import.meta.dirname, "upload-child.ts");
+const BATCH = ["--s3-no-head", "--no-check-dest", "--s3-disable-checksum", "--no-traverse"];
+
+interface Run extends Timed {
+  /** Without the start of the process, where it is known. */
+  workMs: number;
+}
+
+const dir = mkdtempSync(join(tmpdir(), "clipscribe-bench-small-"));
+try {
+  const from = join(dir, "files");
+  mkdirSync(from);
+  const files = Array.from({ length: FILES }, (_, at) => join(from, `clip-${at}.m4a`));
+  for (const file of files) writeFileSync(file, randomBytes(FILE_BYTES));
+  await using sink = await startSink();
+  const { place } = sink;
+
+  const runOurs = async (at: number): Promise<Run> => {
+    const home = join(dir, `home-${at}`);
+    mkdirSync(home);
+    const plan = join(home, "plan.json");
+    writeFileSync(plan, JSON.stringify({ ...place, files, home, limit: null }));
+    const timed = await runTimed([process.execPath, CHILD, plan], { HOME: home });
+    const end = JSON.parse(timed.stdout.trim()) as { ms: number; sent: number };
+    if (end.sent !== FILES) throw new Error(`${end.sent} of ${FILES} files were sent`);
+    return { ...timed, workMs: end.ms };
+  };
+  const contestants = [
+    { name: "clipscribe", run: runOurs },
+    ...findRclones().flatMap(({ name, program }) =>
+      [16, 32].map((transfers) => ({
+        name: `${name} --transfers ${transfers}`,
+        run: async (at: number): Promise<Run> => {
+          const to = `r2:${place.bucket}/rclone-${transfers}-${at}`;
+          const command = [program, "copy", ...BATCH, `--transfers=${transfers}`, from, to];
+          const timed = await runTimed(command, rcloneEnv(place, dir));
+          return { ...timed, workMs: timed.ms };
+        },
+      })),
+    ),
+  ];
+  const runs = new Map<string, Run[]>(contestants.map(({ name }) => [name, []]));
+  for (let at = 0; at < ROUNDS; at++) {
+    for (const { name, run } of contestants) {
+      const each = await run(at);
+      const seen = await fetch(`${place.endpoint}/_sink`);
+      const { objects } = (await seen.json()) as { objects: number };
+      if (objects !== FILES) throw new Error(`${name}: ${objects} of ${FILES} files came`);
+      await fetch(`${place.endpoint}/_sink`, { method: "DELETE" });
+      runs.get(name)?.push(each);
+    }
+  }
+  const figures = [...runs].map(([name, each]) => ({
+    name,
+    files_s: round(FILES / (median(each.map(({ ms }) => ms)) / 1000)),
+    files_s_once_started: round(FILES / (median(each.map(({ workMs }) => workMs)) / 1000)),
+    cpu_ms_per_file: round((median(each.map(({ cpuSeconds }) => cpuSeconds)) * 1000) / FILES),
+    runs_ms: each.map(({ ms }) => Math.round(ms)),
+  }));
+  const [ours, ...theirs] = figures;
+  const best = Math.max(...theirs.map(({ files_s }) => files_s));
+  const ratio = (ours?.files_s ?? 0) / best;
+  report({
+    name: "bench-small",
+    pass: ratio >= TARGET,
+    ratio_to_best_rclone: round(ratio),
+    target_ratio: TARGET,
+    reaches_moonshot: ratio >= MOONSHOT,
+    ratio_once_started: round((ours?.files_s_once_started ?? 0) / best),
+    files: FILES,
+    contestants: figures,
+  });
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
