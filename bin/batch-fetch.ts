@@ -7,7 +7,8 @@ import { EXIT } from "../core/exit-codes.ts";
 import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
-import { fetchResults, sweepIncoming } from "../sync/fetch-results.ts";
+import { fetchResults } from "../sync/fetch-results.ts";
+import { sweepIncoming } from "../sync/results-folder.ts";
 import { readJob, readPublished } from "../sync/job-report.ts";
 import { openBatchOffice, readJobName } from "./batch-office.ts";
 import type { BatchOffice } from "./batch-office.ts";
@@ -43,7 +44,7 @@ export async function batchFetch(
   const folder = flags.outputDir === null ? settings.results : resolve(io.cwd, flags.outputDir);
   const published = await readPublished(store, settings.user, job);
   const processes = openProcessWatch();
-  sweepIncoming(folder, (pid) => processes.isGone({ pid, boot: processes.self.boot }));
+  await sweepIncoming(folder, (pid) => processes.isGone({ pid, boot: processes.self.boot }));
   const stop = new AbortController();
   const forget = io.onInterrupt(() => stop.abort());
   const items: Fetched[] = [];

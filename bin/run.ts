@@ -14,7 +14,7 @@ import type { ItemState, Ticket } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import { fetchJobFiles } from "../sync/fetch-job-files.ts";
-import { sweepIncoming } from "../sync/fetch-results.ts";
+import { sweepIncoming } from "../sync/results-folder.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds } from "../sync/submit-job.ts";
@@ -159,7 +159,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     signal,
   };
   let handoffs = await handOver(handing, submission);
-  sweepIncoming(settings.results, isGone);
+  await sweepIncoming(settings.results, isGone);
 
   const onEnd = async (item: string, end: ItemState | ErrorRecord): Promise<void> => {
     const note = (text: string): void => view.note(text);
@@ -185,7 +185,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
   );
   if (done.length > 0 && handoffs.length > 1)
     view.note(`${done.length} of ${handoffs.length} are done already`);
-  await awaitItems({
+  awaitItems({
     machine,
     pipeline: loaded.pipeline,
     user,

@@ -19,7 +19,7 @@ import { openRunner } from "../runner/runner.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
 import type { Agent } from "../sync/agent.ts";
-import { sweepIncoming } from "../sync/fetch-results.ts";
+import { sweepIncoming } from "../sync/results-folder.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
@@ -76,7 +76,7 @@ export async function up(
     stop.abort(new ClipscribeError("cancelled", "interrupted"));
   });
   try {
-    sweepIncoming(settings.results, isGone);
+    await sweepIncoming(settings.results, isGone);
     const work = { io, settings, machine, pipelines, ledger, view, files, signal: stop.signal };
     await serve(work);
     view.stop();

@@ -8,11 +8,13 @@ import { mkdir, open } from "node:fs/promises";
 import { extname, join } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
-import { ClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import type { JobId, Sha256, UserId } from "../core/ids.ts";
 import { JOB_ITEM, keysOf } from "../core/keys.ts";
 import { JobManifest, JobPart } from "../core/message-records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { readBlob } from "./fetch-blobs.ts";
+import { assertNames, refused } from "./fetch-results.ts";
 import { joinInside } from "./join-inside.ts";
 import { readRecord } from "./stored-records.ts";
 
@@ -25,11 +27,13 @@ export interface FetchedJobFiles {
   files: string[];
   /** What a person had changed, where it is now. */
   keptAs: string[];
+  /** False where all of them were there already. */
+  isNew: boolean;
 }
 
 /**
  * Undefined where the job yields nothing as a whole, or not yet.
- * @throws `missing` or `contract` where the store's copy is gone or damaged.
+ * @throws `missing` or `contract` where the store's copy is gone, damaged or hostile.
  */
 export async function fetchJobFiles(
   store: ObjectStore,
@@ -39,12 +43,14 @@ export async function fetchJobFiles(
 ): Promise<FetchedJobFiles | undefined> {
   const part = (await readRecord(store, keysOf(user).item(job, JOB_ITEM), JobPart))?.value;
   if (part?.manifest == null) return undefined;
-  const body = await readBlob(store, user, part.manifest.sha256);
-  const { files } = JobManifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  const blobs = { store, user };
+  const body = await readBlob(blobs, part.manifest.sha256);
+  const files = parseFiles(body, job);
   const folder = join(resultsDir, job);
   await mkdir(folder, { recursive: true });
   const before = readManifest(folder);
   const keptAs: string[] = [];
+  let isNew = hashOf(join(folder, MANIFEST)) !== part.manifest.sha256;
   const put = async (path: string, sha256: Sha256, bytes: Uint8Array): Promise<void> => {
     const target = joinInside(folder, path);
     const mine = keepChanged(target, before.get(path), sha256);
@@ -53,7 +59,8 @@ export async function fetchJobFiles(
   };
   for (const { path, sha256 } of files) {
     if (hashOf(joinInside(folder, path)) === sha256) continue;
-    await put(path, sha256, await readBlob(store, user, sha256));
+    isNew = true;
+    await put(path, sha256, await readBlob(blobs, sha256));
   }
   // What the earlier one named and this one does not: gone, unless a person changed it.
   const current = new Set(files.map(({ path }) => path));
@@ -61,8 +68,24 @@ export async function fetchJobFiles(
     const target = joinInside(folder, path);
     if (!current.has(path) && hashOf(target) === sha256) rmSync(target, { force: true });
   }
-  await writeWhole(join(folder, MANIFEST), body);
-  return { files: files.map(({ path }) => joinInside(folder, path)), keptAs };
+  if (isNew) await writeWhole(join(folder, MANIFEST), body);
+  return { files: files.map(({ path }) => joinInside(folder, path)), keptAs, isNew };
+}
+
+function parseFiles(body: Uint8Array, job: JobId): JobManifest["files"] {
+  let manifest: JobManifest;
+  try {
+    manifest = JobManifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  } catch (cause) {
+    throw refused("the job's manifest can't be read", job, cause);
+  }
+  if (manifest.job_id !== job) throw refused("the manifest is another job's", job);
+  const names = manifest.files.map(({ path }) => path);
+  assertNames(names, job);
+  // Without a dot it could be an item's folder.
+  const isInFolder = names.some((name) => name.includes("/") || !name.includes("."));
+  if (isInFolder) throw refused("the job's manifest names a folder", job);
+  return manifest.files;
 }
 
 /** Puts a file that is neither the earlier publish's nor the new one's aside. */
@@ -85,6 +108,8 @@ function keepChanged(target: string, before: Sha256 | undefined, next: Sha256): 
 function readManifest(folder: string): Map<string, Sha256> {
   try {
     const { files } = JobManifest.parse(JSON.parse(readFileSync(join(folder, MANIFEST), "utf8")));
+    const names = files.map(({ path }) => path);
+    assertNames(names, MANIFEST);
     return new Map(files.map(({ path, sha256 }) => [path, sha256]));
   } catch {
     return new Map();
@@ -95,19 +120,6 @@ function readManifest(folder: string): Map<string, Sha256> {
 function hashOf(path: string): Sha256 | undefined {
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
   return sha256Of(readFileSync(path));
-}
-
-async function readBlob(store: ObjectStore, user: UserId, sha256: Sha256): Promise<Uint8Array> {
-  try {
-    const { body } = await store.get(keysOf(user).blob(sha256));
-    if (sha256Of(body) === sha256) return body;
-  } catch (error) {
-    if (!isKind(error, "missing")) throw error;
-  }
-  throw new ClipscribeError("contract", "a job's own file is gone from the store, or damaged", {
-    details: { sha256 },
-    hint: "it is made anew when an item of the job is replayed",
-  });
 }
 
 async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {

@@ -1,43 +1,36 @@
 /**
  * Brings an item's published files into the person's folder: everything into a hidden folder first,
  * each file checked by its SHA-256, then one rename. An older publish is replaced; what a person
- * changed in it is kept beside, as `{item}.mine`.
+ * changed in it is kept beside, as `{item}.mine`. What was fetched of it before is not fetched again.
  */
-import { createHash } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { open } from "node:fs/promises";
+import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 
 import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError, DISK_FULL, asClipscribeError, isKind } from "../core/errors.ts";
-import type { Sha256, UserId } from "../core/ids.ts";
-import { keysOf } from "../core/keys.ts";
+import type { UserId } from "../core/ids.ts";
+import { isPublishedName } from "../core/keys.ts";
 import { Manifest } from "../core/records.ts";
 import type { ItemState, ManifestRef } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { fetchBlob, readBlob } from "./fetch-blobs.ts";
+import type { Blobs } from "./fetch-blobs.ts";
 import { joinInside } from "./join-inside.ts";
+import {
+  MANIFEST,
+  TIMESTAMP,
+  claimIncoming,
+  releaseIncoming,
+  replaceFolder,
+  syncFolder,
+} from "./results-folder.ts";
+import type { IsGone } from "./results-folder.ts";
 
-const flush = promisify(fsync);
-const MANIFEST = "manifest.json";
-const TIMESTAMP = "manifest.json.tsr";
-const INCOMING = ".incoming-";
-/** A file up to this size is read as a whole, the others as streams. */
-const WHOLE_BYTES = 1024 * 1024;
-/** Copies of a person's changed folder: `talk.mine`, `talk.mine-2` … */
-const MAX_MINE = 1_000;
+/** Files of one item on their way at once. */
+const AT_ONCE = 8;
+/** A manifest with more files is no manifest of ours. */
+const MAX_FILES = 10_000;
 
 export interface FetchedResults {
   /** Absolute folder of the item's files. */
@@ -49,60 +42,130 @@ export interface FetchedResults {
   keptAs: string | null;
 }
 
-/** @throws `missing` or `contract` where the store's copy is gone or damaged; `denied`, `transient`
- *   where the folder can't be written. The folder is never half made. */
+export interface FetchOptions {
+  /** Whether a process of this machine is over: what it left half fetched is gone on with. */
+  isGone?: IsGone;
+  signal?: AbortSignal | undefined;
+}
+
+/** @throws `missing` or `contract` where the store's copy is gone, damaged or hostile; `denied`,
+ *   `transient` where the folder can't be written or the store not be reached. The folder is never half made. */
 export async function fetchResults(
   store: ObjectStore,
   user: UserId,
-  state: ItemState,
+  state: Pick<ItemState, "job_id" | "item_id" | "manifest">,
   resultsDir: string,
+  { isGone = () => false, signal }: FetchOptions = {},
 ): Promise<FetchedResults> {
   const { manifest: ref } = state;
   if (ref === null) throw new ClipscribeError("bug", "the item has not been published");
-  const body = await readBlob(store, user, ref.sha256);
-  const manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
-  const folder = join(resultsDir, state.job_id, state.item_id);
-  if (isWhole(folder, manifest, ref)) {
-    return { folder, manifest, isNew: false, keptAs: null };
-  }
-  const incoming = join(resultsDir, state.job_id, `${INCOMING}${process.pid}-${state.item_id}`);
+  const blobs: Blobs = { store, user, signal };
+  const body = await readBlob(blobs, ref.sha256);
+  const manifest = readManifest(body, state);
+  const jobFolder = join(resultsDir, state.job_id);
+  const folder = join(jobFolder, state.item_id);
+  if (isWhole(folder, manifest, ref)) return { folder, manifest, isNew: false, keptAs: null };
+  const incoming = claimIncoming(jobFolder, state.item_id, isGone);
   try {
-    const targets = manifest.files.map(({ path, ...file }) => ({
-      ...file,
-      target: joinInside(incoming, path),
-    }));
-    const folders = new Set([incoming, ...targets.map(({ target }) => dirname(target))]);
-    for (const each of folders) mkdirSync(each, { recursive: true });
-    const fetches = targets.map(async ({ target, sha256, size }) => {
-      if (size > WHOLE_BYTES) return writeChecked(store, user, sha256, target);
-      return writeWhole(target, await readBlob(store, user, sha256));
-    });
-    fetches.push(writeWhole(join(incoming, MANIFEST), body));
+    await mkdir(incoming, { recursive: true });
+    removeStrangers(incoming, manifest);
+    await fetchFiles(blobs, manifest.files, incoming);
     if (ref.timestamp !== undefined) {
-      const answer = await readBlob(store, user, ref.timestamp);
-      fetches.push(writeWhole(join(incoming, TIMESTAMP), answer));
+      await writeSynced(join(incoming, TIMESTAMP), await readBlob(blobs, ref.timestamp));
     }
-    await Promise.all(fetches);
-    await Promise.all([...folders].map(syncFolder));
-    const keptAs = replaceFolder(incoming, folder);
+    await writeSynced(join(incoming, MANIFEST), body);
+    await syncFolder(incoming);
+    const keptAs = await replaceFolder(incoming, folder);
     await syncFolder(dirname(folder));
     return { folder, manifest, isNew: true, keptAs };
   } catch (error) {
-    rmSync(incoming, { recursive: true, force: true });
-    throw describeFolderError(error, resultsDir);
+    const trouble = describeFolderError(error, resultsDir);
+    // What has come is of use to the next try, unless it was the publish itself that is bad.
+    if (isKind(trouble, "contract", "missing", "bug")) {
+      rmSync(incoming, { recursive: true, force: true });
+    } else releaseIncoming(incoming);
+    throw trouble;
   }
 }
 
-/** Removes what a process that died left half fetched. */
-export function sweepIncoming(resultsDir: string, isGone: (pid: number) => boolean): void {
-  if (!existsSync(resultsDir)) return;
-  for (const job of readdirSync(resultsDir, { withFileTypes: true })) {
-    if (!job.isDirectory()) continue;
-    for (const name of readdirSync(join(resultsDir, job.name))) {
-      const pid = /^\.(?:incoming|outgoing)-(\d+)-/.exec(name)?.[1];
-      if (pid === undefined || (Number(pid) !== process.pid && !isGone(Number(pid)))) continue;
-      rmSync(join(resultsDir, job.name, name), { recursive: true, force: true });
+async function fetchFiles(blobs: Blobs, files: Manifest["files"], incoming: string): Promise<void> {
+  const queue = files.values();
+  let isOver = false;
+  const worker = async (): Promise<void> => {
+    for (const file of queue) {
+      if (isOver) return;
+      await fetchBlob(blobs, file, joinInside(incoming, file.path));
     }
+  };
+  const workers = Array.from({ length: AT_ONCE }, async () =>
+    worker().catch((error: unknown) => {
+      isOver = true;
+      throw error;
+    }),
+  );
+  // All of them have let go of the folder before it is given away.
+  for (const end of await Promise.allSettled(workers)) {
+    if (end.status === "rejected") throw end.reason;
+  }
+}
+
+/** @throws `contract` for one that can't be read, is of another item, or names what it must not. */
+function readManifest(
+  body: Uint8Array,
+  { job_id, item_id }: Pick<ItemState, "job_id" | "item_id">,
+): Manifest {
+  let manifest: Manifest;
+  try {
+    manifest = Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+  } catch (cause) {
+    throw refused("the manifest can't be read", item_id, cause);
+  }
+  if (manifest.job_id !== job_id || manifest.item_id !== item_id) {
+    throw refused("the manifest is another item's", item_id);
+  }
+  assertNames(
+    manifest.files.map(({ path }) => path),
+    item_id,
+  );
+  return manifest;
+}
+
+/** Names come from a bucket that others may write: none may leave the folder, or meet another. */
+export function assertNames(paths: readonly string[], about: string): void {
+  if (paths.length > MAX_FILES) throw refused("the manifest names too many files", about);
+  const files = new Set([MANIFEST, TIMESTAMP]);
+  const folders = new Set<string>();
+  for (const path of paths) {
+    // Where a file system knows no case, two names would be one file.
+    const name = path.toLowerCase();
+    const parents = name.split("/").map((_, at, all) => all.slice(0, at).join("/"));
+    const isTaken =
+      files.has(name) || folders.has(name) || parents.some((parent) => files.has(parent));
+    if (!isPublishedName(path) || isTaken) {
+      throw refused(`the manifest names a file ${JSON.stringify(path.slice(0, 100))}`, about);
+    }
+    files.add(name);
+    for (const parent of parents) folders.add(parent);
+  }
+}
+
+export function refused(what: string, item: string, cause?: unknown): ClipscribeError {
+  return new ClipscribeError("contract", `results are refused: ${what}`, {
+    details: { item },
+    hint: "do not trust who writes that bucket; the rest is fetched",
+    cause,
+  });
+}
+
+/** What an earlier try has left and this publish does not have. */
+function removeStrangers(incoming: string, manifest: Manifest): void {
+  const wanted = new Set(manifest.files.map(({ path }) => path));
+  for (const entry of readdirSync(incoming, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory() || (entry.isFile() && wanted.has(path.slice(incoming.length + 1)))) {
+      continue;
+    }
+    rmSync(path, { force: true });
   }
 }
 
@@ -117,106 +180,10 @@ function isWhole(folder: string, manifest: Manifest, ref: ManifestRef): boolean 
   });
 }
 
-/** Swaps the new folder in; returns where the old one stays if a person changed it. */
-function replaceFolder(incoming: string, folder: string): string | null {
-  if (!existsSync(folder)) {
-    renameSync(incoming, folder);
-    return null;
-  }
-  const isMine = wasChanged(folder);
-  const aside = isMine
-    ? freeName(`${folder}.mine`)
-    : join(dirname(folder), `.outgoing-${process.pid}-${Date.now()}`);
-  renameSync(folder, aside);
-  renameSync(incoming, folder);
-  if (!isMine) rmSync(aside, { recursive: true, force: true });
-  return isMine ? aside : null;
-}
-
-/** True if the folder is anything but what its own manifest says. */
-function wasChanged(folder: string): boolean {
-  let manifest: Manifest;
-  try {
-    manifest = Manifest.parse(JSON.parse(readFileSync(join(folder, MANIFEST), "utf8")));
-  } catch {
-    return readdirSync(folder).length > 0;
-  }
-  const expected = new Map(manifest.files.map(({ path, sha256 }) => [path, sha256]));
-  const names = readdirSync(folder, { recursive: true, withFileTypes: true });
-  for (const entry of names) {
-    if (entry.isDirectory()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const name = path.slice(folder.length + 1);
-    if (name === MANIFEST || name === TIMESTAMP || entry.name === ".DS_Store") continue;
-    const sha256 = expected.get(name);
-    if (sha256 === undefined || sha256Of(readFileSync(path)) !== sha256) return true;
-  }
-  return false;
-}
-
-function freeName(base: string): string {
-  for (let number = 1; number < MAX_MINE; number++) {
-    const name = number === 1 ? base : `${base}-${number}`;
-    if (!existsSync(name)) return name;
-  }
-  throw new ClipscribeError("contract", "too many kept copies of one item", {
-    hint: "remove the `.mine` folders that you don't need",
-  });
-}
-
-async function readBlob(store: ObjectStore, user: UserId, sha256: Sha256): Promise<Uint8Array> {
-  const key = keysOf(user).blob(sha256);
-  const { body } = await store.get(key);
-  if (sha256Of(body) === sha256) return body;
-  await store.delete(key);
-  throw damaged(sha256);
-}
-
-async function writeChecked(
-  store: ObjectStore,
-  user: UserId,
-  sha256: Sha256,
-  path: string,
-): Promise<void> {
-  const { body } = await store.getStream(keysOf(user).blob(sha256));
-  const hash = createHash("sha256");
-  const hashed = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of body) {
-      hash.update(chunk);
-      yield chunk;
-    }
-  };
-  await writeSynced(path, hashed());
-  if (hash.digest("hex") === sha256) return;
-  // Nobody may trust it again: what names it is made anew.
-  await store.delete(keysOf(user).blob(sha256));
-  throw damaged(sha256);
-}
-
-async function writeSynced(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  await using file = await open(path, "wx", 0o644);
-  for await (const chunk of chunks) await file.writeFile(chunk);
+async function writeSynced(path: string, body: Uint8Array): Promise<void> {
+  await using file = await open(path, "w", 0o644);
+  await file.writeFile(body);
   await file.sync();
-}
-
-/** Only the flush waits elsewhere: small writes are done sooner than handed over. */
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const fd = openSync(path, "wx", 0o644);
-  try {
-    writeFileSync(fd, bytes);
-    await flush(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const fd = openSync(path, "r");
-  try {
-    await flush(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function readIfPresent(path: string): Uint8Array | undefined {
@@ -227,14 +194,7 @@ function readIfPresent(path: string): Uint8Array | undefined {
   }
 }
 
-function damaged(sha256: Sha256): ClipscribeError {
-  return new ClipscribeError("contract", "a published file is damaged in the store", {
-    details: { sha256 },
-    hint: "run again: it is made anew",
-  });
-}
-
-function describeFolderError(error: unknown, resultsDir: string): ClipscribeError {
+export function describeFolderError(error: unknown, resultsDir: string): ClipscribeError {
   if (isKind(error, "missing", "contract", "transient", "denied", "cancelled")) return error;
   const { code } = error as { code?: string };
   const details = { folder: resultsDir, code };

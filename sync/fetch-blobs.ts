@@ -1,0 +1,113 @@
+/**
+ * Published bytes on their way from the bucket: compared with their SHA-256, read once more where they
+ * differ, and goes on where a file was left half written.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream, rmSync, statSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+
+import { sha256Of } from "../core/digest.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
+import type { Sha256, UserId } from "../core/ids.ts";
+import { keysOf } from "../core/keys.ts";
+import type { Etag, ObjectStore } from "../ports/object-store.ts";
+
+/** The way may have damaged it once; twice the same, and the store has. */
+const TRIES = 2;
+
+export interface Blobs {
+  store: ObjectStore;
+  user: UserId;
+  signal?: AbortSignal | undefined;
+}
+
+/** @throws `missing`; `contract` where the store's copy is damaged: it is deleted, to be made anew. */
+export async function readBlob(
+  { store, user, signal }: Blobs,
+  sha256: Sha256,
+): Promise<Uint8Array> {
+  const key = keysOf(user).blob(sha256);
+  for (let attempt = 1; ; attempt++) {
+    const { body, etag } = await store.get(key, { signal });
+    if (sha256Of(body) === sha256) return body;
+    if (attempt === TRIES) throw await damaged({ store, user, signal }, sha256, etag);
+  }
+}
+
+/** Writes a blob to a file, flushed. What the file holds of it already is not read again. */
+export async function fetchBlob(
+  blobs: Blobs,
+  blob: { sha256: Sha256; size: number },
+  path: string,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  if (await hasRest(blobs, blob, path)) return;
+  for (let attempt = 1; ; attempt++) {
+    const read = await writeFrom(blobs, blob, path, 0);
+    if (read.sha256 === blob.sha256) return;
+    rmSync(path);
+    if (attempt === TRIES) throw await damaged(blobs, blob.sha256, read.etag);
+  }
+}
+
+/** Completes what an earlier try has left; what does not fit together is begun anew. */
+async function hasRest(
+  blobs: Blobs,
+  blob: { sha256: Sha256; size: number },
+  path: string,
+): Promise<boolean> {
+  const there = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (there === 0 || there > blob.size) return false;
+  if (there < blob.size) await writeFrom(blobs, blob, path, there);
+  return (await sha256OfFile(path)) === blob.sha256;
+}
+
+/** Returns the hash of what was read. */
+async function writeFrom(
+  { store, user, signal }: Blobs,
+  { sha256, size }: { sha256: Sha256; size: number },
+  path: string,
+  start: number,
+): Promise<{ etag: Etag; sha256: string }> {
+  const range = start === 0 ? {} : { range: { start } };
+  const { body, etag } = await store.getStream(keysOf(user).blob(sha256), { ...range, signal });
+  const hash = createHash("sha256");
+  await using file = await open(path, start === 0 ? "w" : "a", 0o644);
+  let written = start;
+  for await (const chunk of body) {
+    written += chunk.length;
+    // A body without an end must not fill the disk.
+    if (written > size) break;
+    hash.update(chunk);
+    await file.writeFile(chunk);
+  }
+  await file.sync();
+  return { etag, sha256: written > size ? "" : hash.digest("hex") };
+}
+
+export async function sha256OfFile(path: string): Promise<Sha256> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+    hash.update(chunk as Uint8Array);
+  }
+  return hash.digest("hex") as Sha256;
+}
+
+/** Nobody may trust it again: what names it is made anew. Returns the error to throw. */
+async function damaged(
+  { store, user, signal }: Blobs,
+  sha256: Sha256,
+  etag: Etag,
+): Promise<ClipscribeError> {
+  try {
+    await store.delete(keysOf(user).blob(sha256), { ifMatch: etag, signal });
+  } catch (error) {
+    // Another has repaired it meanwhile, or this computer may only read.
+    if (!isKind(error, "conflict", "denied")) throw error;
+  }
+  return new ClipscribeError("contract", "a published file is damaged in the store", {
+    details: { sha256 },
+    hint: "run again: it is made anew",
+  });
+}
