@@ -4,10 +4,13 @@ import { resolve } from "node:path";
 import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
+import type { JobId } from "../core/ids.ts";
 import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
+import { fetchJobFiles } from "../sync/fetch-job-files.ts";
 import { fetchResults } from "../sync/fetch-results.ts";
+import type { FetchOptions } from "../sync/fetch-results.ts";
 import { sweepIncoming } from "../sync/results-folder.ts";
 import { readJob, readPublished } from "../sync/job-report.ts";
 import { openBatchOffice, readJobName } from "./batch-office.ts";
@@ -44,34 +47,41 @@ export async function batchFetch(
   const folder = flags.outputDir === null ? settings.results : resolve(io.cwd, flags.outputDir);
   const published = await readPublished(store, settings.user, job);
   const processes = openProcessWatch();
-  await sweepIncoming(folder, (pid) => processes.isGone({ pid, boot: processes.self.boot }));
+  const isGone = (pid: number): boolean => processes.isGone({ pid, boot: processes.self.boot });
+  await sweepIncoming(folder, isGone);
   const stop = new AbortController();
   const forget = io.onInterrupt(() => stop.abort());
-  const items: Fetched[] = [];
+  const items: Fetched[] = (published?.refused ?? []).map(({ item_id, error }) =>
+    failed(item_id, error),
+  );
+  if (!flags.json) for (const item of items) io.stdout(describe(item));
   const queue = (published?.states ?? []).values();
   const worker = async (): Promise<void> => {
     for (const state of queue) {
       if (stop.signal.aborted) return;
-      const fetched = await fetchOne(office, state, folder);
+      const fetched = await fetchOne(office, state, folder, { isGone, signal: stop.signal });
       items.push(fetched);
       if (!flags.json) io.stdout(describe(fetched));
     }
   };
   await Promise.all(Array.from({ length: FETCHES_AT_ONCE }, worker));
+  const own = await fetchOwnFiles(office, job, folder);
   forget();
   const report = await readJob(store, settings.user, job);
-  const isFailed = items.some(({ state }) => state === "failed");
+  const errors = [...items.map(({ error }) => error), own.error];
   const code = stop.signal.aborted
     ? EXIT.interrupted
-    : isFailed
-      ? EXIT.unreachable
+    : errors.some((error) => error !== null)
+      ? exitCodeOfErrors(errors)
       : report === undefined
         ? EXIT.complete
         : exitCodeOf(report);
   const path = resolve(folder, job);
   const status = report?.status ?? "finished";
   if (flags.json) {
-    io.stdout(`${JSON.stringify({ schema: 1, job_id: job, status, path, items })}\n`);
+    io.stdout(
+      `${JSON.stringify({ schema: 1, job_id: job, status, path, items, files: own.files, error: own.error })}\n`,
+    );
     return code;
   }
   const all = report?.items.length ?? items.length;
@@ -80,18 +90,43 @@ export async function batchFetch(
   const rest = all - items.length;
   const missing = rest === 0 ? "" : `, ${rest} of ${all} without results so far`;
   io.stdout(`${count("new")} new, ${count("unchanged")} as they were${missing}\n`);
+  if (own.error !== null) {
+    io.stdout(`the job's own files: ${safeLine(own.error.message, 300)}\n`);
+  }
   if (items.length > 0) io.stdout(`${path}\n`);
   return code;
+}
+
+/** What can't be trusted is worse than what can't be reached: trying again does not help. */
+function exitCodeOfErrors(errors: readonly (ErrorRecord | null)[]): number {
+  const isRefused = errors.some((error) => error?.kind === "contract");
+  return isRefused ? EXIT.verification : EXIT.unreachable;
+}
+
+/** What the job yields as a whole, where it does. */
+async function fetchOwnFiles(
+  { store, settings }: BatchOffice,
+  job: JobId,
+  folder: string,
+): Promise<{ files: string[]; error: ErrorRecord | null }> {
+  try {
+    const fetched = await fetchJobFiles(store, settings.user, job, folder);
+    return { files: fetched?.files ?? [], error: null };
+  } catch (error) {
+    if (asClipscribeError(error).kind === "bug") throw error;
+    return { files: [], error: toErrorRecord(error) };
+  }
 }
 
 async function fetchOne(
   { store, settings }: BatchOffice,
   state: ItemState,
   folder: string,
+  options: FetchOptions,
 ): Promise<Fetched> {
   const { item_id } = state;
   try {
-    const fetched = await fetchResults(store, settings.user, state, folder);
+    const fetched = await fetchResults(store, settings.user, state, folder, options);
     return {
       item_id,
       state: fetched.isNew ? "new" : "unchanged",
@@ -102,8 +137,12 @@ async function fetchOne(
   } catch (error) {
     // The disk being full is everybody's; a damaged blob is this item's alone.
     if (asClipscribeError(error).kind === "bug") throw error;
-    return { item_id, state: "failed", path: null, kept_as: null, error: toErrorRecord(error) };
+    return failed(item_id, error);
   }
+}
+
+function failed(item_id: string, error: unknown): Fetched {
+  return { item_id, state: "failed", path: null, kept_as: null, error: toErrorRecord(error) };
 }
 
 function describe({ item_id, state, kept_as: keptAs, error }: Fetched): string {

@@ -4,7 +4,7 @@
  */
 import { asClipscribeError, isKind } from "../core/errors.ts";
 import type { ClipscribeError } from "../core/errors.ts";
-import type { UserId } from "../core/ids.ts";
+import type { JobId, UserId } from "../core/ids.ts";
 import { parseObjectKey } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -15,13 +15,14 @@ import type { AgentEvent } from "../sync/agent-world.ts";
 import type { AgentCounts } from "../sync/agent.ts";
 import { collectAwaited } from "../sync/collect-awaited.ts";
 import type { CollectEvent } from "../sync/collect-awaited.ts";
+import { createJobFilesCollector } from "../sync/collect-job-files.ts";
 import { adviseLid } from "../sync/lid.ts";
 import type { LidAdvice } from "../sync/lid.ts";
 import { createServerWatch } from "../sync/server-watch.ts";
+import { createResultsWatch } from "../sync/watch-results.ts";
 
-/** How often a bucket is asked for outcomes; the runner in this process says by itself. */
-const SHARED_MS = 15_000;
-const EMBEDDED_MS = 5_000;
+/** How often outcomes are looked for; which jobs of a bucket are asked about then, the watch knows. */
+const LOOK_MS = 5_000;
 /** A listing of runners; more often it would cost more than it tells. */
 const SERVERS_MS = 30_000;
 /** The lid's sentence is looked at so often. */
@@ -38,6 +39,9 @@ export interface ProgressOptions {
   host: string;
   isEmbedded: boolean;
   resultsDir: string;
+  /** Shortest time between two questions to a bucket about a job. */
+  pollMs: number;
+  isGone: (pid: number) => boolean;
   counts: () => AgentCounts;
   onLid: (advice: LidAdvice) => void;
   onResult: (event: CollectEvent) => void;
@@ -68,10 +72,47 @@ export function openProgress(options: ProgressOptions): Progress {
   let trouble = "";
   const pace = createPace(clock);
 
+  const { user, resultsDir, onResult } = options;
+  const watch = createResultsWatch({ store, user, clock, minWaitMs: options.pollMs });
+  const jobFiles = createJobFilesCollector({
+    store,
+    user,
+    ledger,
+    clock,
+    resultsDir,
+    onFiles: (job, { files, keptAs }) => onResult({ type: "job-files", job, files, keptAs }),
+  });
+
+  /** Brings what has ended; in a bucket, of those jobs of which it is known. */
+  async function collectChanged(): Promise<void> {
+    const awaited = ledger.listAwaited();
+    const all = new Set(awaited.map(({ job }) => job));
+    const jobs = isEmbedded ? all : await watch.findChanged(all, signal);
+    const { isGone } = options;
+    const before = openJobs(ledger);
+    try {
+      await collectAwaited({
+        store,
+        user,
+        ledger,
+        resultsDir,
+        listener: onResult,
+        jobs,
+        isGone,
+        signal,
+      });
+    } catch (error) {
+      for (const job of jobs) watch.forget(job);
+      throw error;
+    }
+    const after = openJobs(ledger);
+    for (const job of before) if (!after.has(job)) jobFiles.add(job);
+  }
+
   async function collect(): Promise<void> {
     try {
-      const { user, resultsDir } = options;
-      await collectAwaited({ store, user, ledger, resultsDir, listener: options.onResult, signal });
+      await collectChanged();
+      await jobFiles.look();
       trouble = "";
     } catch (thrown) {
       const error = asClipscribeError(thrown);
@@ -111,7 +152,7 @@ export function openProgress(options: ProgressOptions): Progress {
   }
 
   async function loop(): Promise<void> {
-    const everyMs = isEmbedded ? EMBEDDED_MS : SHARED_MS;
+    const everyMs = Math.min(LOOK_MS, options.pollMs);
     let lastMs = -Infinity;
     while (!signal.aborted) {
       const nowMs = clock.monotonicMs();
@@ -152,6 +193,12 @@ export function openProgress(options: ProgressOptions): Progress {
       await looping;
     },
   };
+}
+
+/** Jobs with items under way. */
+function openJobs(ledger: DropLedger): Set<JobId> {
+  const under = ledger.listAwaited().filter(({ item }) => item.outcome !== "held");
+  return new Set(under.map(({ job }) => job));
 }
 
 /** How long what is left takes, by what went through since there was something to do. */

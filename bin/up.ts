@@ -114,6 +114,8 @@ async function serve(work: Work): Promise<void> {
     host: hostname(),
     isEmbedded,
     resultsDir: results,
+    pollMs: settings.pollMs,
+    isGone,
     onLid: (advice) => view.lid(advice),
     onResult: (event) => view.result(event),
     onTrouble: (error) => view.note(`results wait: ${error.message}`),

@@ -9,12 +9,14 @@ import { ItemState } from "../core/records.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { fetchResults } from "./fetch-results.ts";
+import type { IsGone } from "./results-folder.ts";
 import { readRecord } from "./stored-records.ts";
 
 const AT_ONCE = 8;
 
 export type CollectEvent =
   | { type: "result"; job: JobId; state: ItemState; folder: string | null; keptAs: string | null }
+  | { type: "job-files"; job: JobId; files: string[]; keptAs: string[] }
   | { type: "result-troubled"; job: JobId; item: string; error: ClipscribeError };
 
 export interface CollectWorld {
@@ -23,12 +25,16 @@ export interface CollectWorld {
   ledger: DropLedger;
   resultsDir: string;
   listener: (event: CollectEvent) => void;
+  /** Only of these; default: of all. */
+  jobs?: ReadonlySet<JobId>;
+  isGone: IsGone;
   signal: AbortSignal;
 }
 
 /** @returns how many are still under way. @throws `transient`, `denied` where the store can't be asked. */
 export async function collectAwaited(world: CollectWorld): Promise<number> {
-  const awaited = world.ledger.listAwaited();
+  const { jobs } = world;
+  const awaited = world.ledger.listAwaited().filter(({ job }) => jobs?.has(job) ?? true);
   let open = awaited.length;
   const queue = awaited.values();
   const worker = async (): Promise<void> => {
@@ -42,7 +48,7 @@ export async function collectAwaited(world: CollectWorld): Promise<number> {
 }
 
 async function collect(
-  { store, user, ledger, resultsDir, listener }: CollectWorld,
+  { store, user, ledger, resultsDir, listener, isGone, signal }: CollectWorld,
   id: number,
   job: JobId,
   item: DropItem,
@@ -62,7 +68,9 @@ async function collect(
   }
   try {
     const fetched =
-      state.manifest === null ? null : await fetchResults(store, user, state, resultsDir);
+      state.manifest === null
+        ? null
+        : await fetchResults(store, user, state, resultsDir, { isGone, signal });
     ledger.changeItem(id, item.name, { outcome, run: state.run, fetched: true });
     const keptAs = fetched?.keptAs ?? null;
     listener({ type: "result", job, state, folder: fetched?.folder ?? null, keptAs });

@@ -2,18 +2,20 @@
  * How a job stands, for people: a row an item. Ended items come from the job's one status record; only
  * what is under way is read item by item, so that looking at a job of thousands stays cheap.
  */
+import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { ItemId, JobId, UserId } from "../core/ids.ts";
 import { isOutcome } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
-import { JobStatus, Metadata } from "../core/records.ts";
-import type { ItemState, ItemStatus, ManifestRef } from "../core/records.ts";
+import { ItemState, JobStatus, Metadata } from "../core/records.ts";
+import type { ItemStatus, ManifestRef } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { readItemStates } from "./item-states.ts";
 import { readRecord } from "./stored-records.ts";
 
 /** More items under way than this are counted, not looked at. */
 const MAX_STATES = 500;
+const STATES_AT_ONCE = 16;
 
 export interface JobItem {
   item_id: ItemId;
@@ -77,21 +79,53 @@ export async function readJob(
   };
 }
 
+export interface Published {
+  metadata: Metadata;
+  states: (ItemState & { manifest: ManifestRef })[];
+  /** Items whose state can't be read, or is not theirs. The others are not held up by them. */
+  refused: { item_id: ItemId; error: ClipscribeError }[];
+}
+
 /** The publish that is in force for each item, and its state. */
 export async function readPublished(
   store: ObjectStore,
   user: UserId,
   job: JobId,
-): Promise<{ metadata: Metadata; states: (ItemState & { manifest: ManifestRef })[] } | undefined> {
+): Promise<Published | undefined> {
   const metadata = (await readRecord(store, keysOf(user).metadata(job), Metadata))?.value;
   if (metadata === undefined) return undefined;
-  const states = await readItemStates(store, user, metadata);
-  return {
-    metadata,
-    states: states.flatMap((state) =>
-      state.manifest === null ? [] : [{ ...state, manifest: state.manifest }],
-    ),
+  const published: Published = { metadata, states: [], refused: [] };
+  const queue = metadata.items.values();
+  const worker = async (): Promise<void> => {
+    for (const { item_id } of queue) {
+      try {
+        const state = await readOwnState(store, user, job, item_id);
+        if (state?.manifest != null) {
+          published.states.push({ ...state, manifest: state.manifest });
+        }
+      } catch (error) {
+        if (!isKind(error, "contract")) throw error;
+        published.refused.push({ item_id, error });
+      }
+    }
   };
+  await Promise.all(Array.from({ length: STATES_AT_ONCE }, worker));
+  return published;
+}
+
+/** @throws `contract` for one that can't be read, or speaks of another item: its name is a folder's. */
+async function readOwnState(
+  store: ObjectStore,
+  user: UserId,
+  job: JobId,
+  item: ItemId,
+): Promise<ItemState | undefined> {
+  const state = (await readRecord(store, keysOf(user).item(job, item), ItemState))?.value;
+  if (state === undefined || (state.job_id === job && state.item_id === item)) return state;
+  throw new ClipscribeError("contract", "a state speaks of another item", {
+    details: { item, says: `${state.job_id}/${state.item_id}` },
+    hint: "do not trust who writes that bucket",
+  });
 }
 
 function describeState(state: ItemState): Omit<JobItem, "item_id" | "name"> {

@@ -3,7 +3,7 @@
  * and what may be done with the lid, below. As JSON: every event, one object a line.
  */
 import { homedir } from "node:os";
-import { relative } from "node:path";
+import { dirname, relative } from "node:path";
 
 import { toErrorRecord } from "../../core/errors.ts";
 import type { ClipscribeError } from "../../core/errors.ts";
@@ -150,6 +150,12 @@ function lineView(options: UpViewOptions): UpView {
     result(event) {
       if (event.type === "result-troubled") {
         return printError(`${short(event.item)}: its results can't be brought here`, event.error);
+      }
+      if (event.type === "job-files") {
+        const [first = ""] = event.files;
+        print(`${short(event.job)}: all is here → ${shortPath(dirname(first))}`);
+        for (const mine of event.keptAs) print(`you had changed it: kept as ${shortPath(mine)}`);
+        return;
       }
       const { state, folder, keptAs } = event;
       const cost = state.cost > 0 ? `, ${formatUsd(state.cost)}` : "";
