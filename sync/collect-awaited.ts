@@ -4,13 +4,12 @@ import { asClipscribeError, isKind } from "../core/errors.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import type { JobId, UserId } from "../core/ids.ts";
 import { hasEnded } from "../core/item-state.ts";
-import { keysOf } from "../core/keys.ts";
-import { ItemState } from "../core/records.ts";
+import type { ItemState } from "../core/records.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { fetchResults } from "./fetch-results.ts";
+import { readOwnState } from "./item-states.ts";
 import type { IsGone } from "./results-folder.ts";
-import { readRecord } from "./stored-records.ts";
 
 const AT_ONCE = 8;
 
@@ -54,8 +53,12 @@ async function collect(
   item: DropItem,
 ): Promise<boolean> {
   if (item.item === null) return false;
-  const found = await readRecord(store, keysOf(user).item(job, item.item), ItemState);
-  const state = found?.value;
+  const state = await readOwnState(store, user, job, item.item).catch((error: unknown) => {
+    if (!isKind(error, "contract")) throw error;
+    listener({ type: "result-troubled", job, item: item.name, error });
+    ledger.changeItem(id, item.name, { outcome: "failed", fetched: true });
+    return undefined;
+  });
   const isOver = state !== undefined && (hasEnded(state) || state.status === "held");
   if (!isOver || state.run < (item.run ?? 1)) return false;
   const outcome = state.status as DropItem["outcome"];

@@ -2,15 +2,15 @@
  * How a job stands, for people: a row an item. Ended items come from the job's one status record; only
  * what is under way is read item by item, so that looking at a job of thousands stays cheap.
  */
-import { ClipscribeError, isKind } from "../core/errors.ts";
-import type { ErrorRecord } from "../core/errors.ts";
+import { isKind } from "../core/errors.ts";
+import type { ClipscribeError, ErrorRecord } from "../core/errors.ts";
 import type { ItemId, JobId, UserId } from "../core/ids.ts";
 import { isOutcome } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
-import { ItemState, JobStatus, Metadata } from "../core/records.ts";
-import type { ItemStatus, ManifestRef } from "../core/records.ts";
+import { JobStatus, Metadata } from "../core/records.ts";
+import type { ItemState, ItemStatus, ManifestRef } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import { readItemStates } from "./item-states.ts";
+import { readItemStates, readOwnState } from "./item-states.ts";
 import { readRecord } from "./stored-records.ts";
 
 /** More items under way than this are counted, not looked at. */
@@ -111,21 +111,6 @@ export async function readPublished(
   };
   await Promise.all(Array.from({ length: STATES_AT_ONCE }, worker));
   return published;
-}
-
-/** @throws `contract` for one that can't be read, or speaks of another item: its name is a folder's. */
-async function readOwnState(
-  store: ObjectStore,
-  user: UserId,
-  job: JobId,
-  item: ItemId,
-): Promise<ItemState | undefined> {
-  const state = (await readRecord(store, keysOf(user).item(job, item), ItemState))?.value;
-  if (state === undefined || (state.job_id === job && state.item_id === item)) return state;
-  throw new ClipscribeError("contract", "a state speaks of another item", {
-    details: { item, says: `${state.job_id}/${state.item_id}` },
-    hint: "do not trust who writes that bucket",
-  });
 }
 
 function describeState(state: ItemState): Omit<JobItem, "item_id" | "name"> {
