@@ -15,6 +15,7 @@ import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
+import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
@@ -22,6 +23,7 @@ import type { Agent } from "../sync/agent.ts";
 import { sweepIncoming } from "../sync/results-folder.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
+import { dropLeftoverUploads } from "./drop-leftover-uploads.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
 import { openLivePipeline } from "./live-pipeline.ts";
@@ -77,7 +79,17 @@ export async function up(
   });
   try {
     await sweepIncoming(settings.results, isGone);
-    const work = { io, settings, machine, pipelines, ledger, view, files, signal: stop.signal };
+    const work = {
+      io,
+      settings,
+      machine,
+      pipelines,
+      ledger,
+      view,
+      files,
+      log,
+      signal: stop.signal,
+    };
     await serve(work);
     view.stop();
     if (!flags.json) io.stdout("stopped; `clipscribe up` goes on from here\n");
@@ -96,6 +108,7 @@ interface Work {
   ledger: DropLedger;
   view: UpView;
   files: DropFiles;
+  log: Log;
   signal: AbortSignal;
 }
 
@@ -138,7 +151,9 @@ async function serve(work: Work): Promise<void> {
       files,
     }),
   );
-  const runner = isEmbedded ? runEmbedded(work, progress) : Promise.resolve();
+  const runner = isEmbedded
+    ? runEmbedded(work, progress)
+    : dropLeftoverUploads(machine, ledger, work.log, signal);
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });

@@ -23,7 +23,7 @@ export function routed(store: ObjectStore, prefix: string, other: ObjectStore): 
   const wrapped: Record<string, unknown> = {
     minWriteIntervalMs: store.minWriteIntervalMs,
     etags: store.etags,
-    wantedDigests: store.wantedDigests,
+    partDigest: store.partDigest,
   };
   for (const method of METHODS) {
     wrapped[method] = (key: string, ...rest: unknown[]): unknown => {

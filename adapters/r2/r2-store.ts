@@ -340,22 +340,23 @@ function usableKey(encoded: string): ObjectKey | undefined {
 /** Parts of PART_BYTES, the last one shorter; nothing for an empty stream. */
 async function* inParts(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
   const size = Math.max(PART_BYTES, MIN_PART_BYTES);
-  let chunks: Uint8Array[] = [];
-  let bytes = 0;
+  let part: Buffer | undefined;
+  let filled = 0;
   for await (const chunk of body) {
-    let rest = chunk;
-    while (bytes + rest.length >= size) {
-      const taken = rest.subarray(0, size - bytes);
-      yield Buffer.concat([...chunks, taken]);
-      rest = rest.subarray(taken.length);
-      chunks = [];
-      bytes = 0;
-    }
     // A copy: whoever made the stream may use its buffer again.
-    if (rest.length > 0) chunks.push(Uint8Array.from(rest));
-    bytes += rest.length;
+    for (let at = 0; at < chunk.length;) {
+      part ??= Buffer.allocUnsafe(size);
+      const taken = Math.min(chunk.length - at, size - filled);
+      part.set(chunk.subarray(at, at + taken), filled);
+      at += taken;
+      filled += taken;
+      if (filled < size) continue;
+      yield part;
+      part = undefined;
+      filled = 0;
+    }
   }
-  if (bytes > 0) yield Buffer.concat(chunks);
+  if (part !== undefined) yield part.subarray(0, filled);
   return undefined;
 }
 
