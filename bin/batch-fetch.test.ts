@@ -10,7 +10,8 @@ import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import { ItemId } from "../core/ids.ts";
 import { queueItem } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
-import type { ItemState, Metadata, Ticket } from "../core/records.ts";
+import { Ticket } from "../core/records.ts";
+import type { ItemState, Metadata } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { JOB, USER, publishItem } from "../samples/publish-item.ts";
 
@@ -26,7 +27,7 @@ function ticketOf(item: string): Ticket {
     size: 1,
     media_type: "video/mp4",
   };
-  return {
+  return Ticket.parse({
     schema: 1,
     job_id: JOB,
     item_id: ItemId.parse(item),
@@ -48,8 +49,7 @@ function ticketOf(item: string): Ticket {
       thumbnail_url: null,
     },
     created_at: "2026-11-25T20:41:00.000Z",
-    from_stage: null,
-  };
+  });
 }
 
 /** Three complete items; `spoil` does to the store what only an enemy, or a mishap, does. */

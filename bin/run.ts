@@ -185,7 +185,7 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
   );
   if (done.length > 0 && handoffs.length > 1)
     view.note(`${done.length} of ${handoffs.length} are done already`);
-  awaitItems({
+  await awaitItems({
     machine,
     pipeline: loaded.pipeline,
     user,
