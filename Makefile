@@ -28,7 +28,7 @@ help:
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-drops SEED=n · campaign-mutants · campaign-large · campaign-paid"
-	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-recovery · bench-latency · bench-throughput · campaign-night SEED=n"
+	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-recovery · bench-latency · bench-throughput · campaign-night SEED=n · campaign-notify SEED=n"
 
 install:
 	@./scripts/bootstrap
@@ -117,7 +117,7 @@ bench-report: install
 	@./scripts/install-tools chromium
 	@$(NODE) bench/bench-report.ts
 
-bench-noop bench-stage bench-start bench-estimate bench-cost bench-recovery campaign-night campaign-drops campaign-kill campaign-mutants campaign-large campaign-paid: install
+bench-noop bench-stage bench-start bench-estimate bench-cost bench-recovery campaign-night campaign-notify campaign-drops campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
 	@$(NODE) bench/$@.ts

@@ -25,6 +25,8 @@ export interface JobStory {
   costUsd: number;
   /** Ends with a slash. */
   resultsUrl: string;
+  /** Beside the items' results. */
+  hasDigest: boolean;
 }
 
 export interface Wording {
@@ -51,7 +53,7 @@ export function composeMessage(story: JobStory, id: Sha256): Wording {
       counts,
       submitted_at: digest?.submitted_at ?? null,
       finished_at: digest?.finished_at ?? null,
-      digest_url: digest === null ? null : `${resultsUrl}digest.html`,
+      digest_url: story.hasDigest ? `${resultsUrl}digest.html` : null,
       digest_error: error?.message ?? null,
       fetch: fetchCommand(job),
       needs_person: open.slice(0, MAX_LISTED).map(({ item_id, status, why, act }) => ({

@@ -36,13 +36,16 @@ import { keepJobFiles, readJobPart, showJobFiles, swapJobPart } from "./publish-
 import type { JobPartVersion } from "./publish-job.ts";
 import type { OfficeWorld } from "./world.ts";
 
+/** A job of ten thousand items takes minutes; a living runner that takes longer is stuck. */
+const MAX_WAIT_MS = 10 * 60_000;
+const LOOKS_A_LEASE = 4;
 /** Rows that change while a job is finished make it start over; more would be a storm. */
 const MAX_ROUNDS = 20;
 
 export interface JobFinisher {
   /**
-   * Resolves once what the job yields is made for its rows of now, its message is in the outbox, or
-   * nothing is to be done: it is not finished, wants nothing, or a living runner is at it.
+   * Resolves once what the job yields is made for its rows of now and its message is in the outbox,
+   * by whomever; or where nothing is to be done: it is not finished, or wants nothing.
    */
   finish(job: JobId): Promise<void>;
   /** The same, for whoever has just read the job. */
@@ -55,6 +58,8 @@ export interface FinisherOptions {
   shelf: ArtifactShelf;
   jobs: JobMetadata;
   liveness: Pick<Liveness, "isAlive" | "lost">;
+  /** Aborts what waits for others. */
+  stopping?: AbortSignal | undefined;
   putMessage: (message: NewMessage) => Promise<void>;
 }
 
@@ -65,7 +70,8 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
   const turns = new Map<JobId, Promise<void>>();
 
   async function finishNow(job: JobId): Promise<void> {
-    for (let round = 0; round < MAX_ROUNDS; round++) {
+    const waitUntilMs = world.clock.monotonicMs() + MAX_WAIT_MS;
+    for (let round = 0; round < MAX_ROUNDS;) {
       // First the claim, then the rows: a claim by older rows than somebody's since loses its swap.
       const found = await readJobPart(store, keys, job);
       const status = (await readStatus(store, keys, job))?.status;
@@ -79,7 +85,15 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
       const ownerIsAlive =
         owner !== null && owner !== world.runner && (await liveness.isAlive(owner));
       const decision = planJobPart(found?.part, rows, { ownerIsAlive });
-      if (decision === "done" || decision === "leave") return;
+      if (decision === "done") return;
+      if (decision === "leave" && world.clock.monotonicMs() < waitUntilMs) {
+        // Its owner may have come by the ticket that waits here: it goes once the work is seen to be
+        // done, or the owner is seen to be dead and the work is this runner's.
+        await world.clock.sleep(world.clocks.leaseMs / LOOKS_A_LEASE, options.stopping);
+        continue;
+      }
+      round++;
+      if (decision === "leave") break;
       if (await isOnItsWay(keys, world, { metadata, status })) return;
       try {
         const by = { owner: world.runner, now: world.clock.now() };
@@ -96,7 +110,7 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
         if (!isKind(error, "conflict")) throw error;
       }
     }
-    throw new ClipscribeError("transient", "a job changes faster than it can be finished", {
+    throw new ClipscribeError("transient", "a job can't be finished now: others are at it", {
       details: { job },
     });
   }
@@ -112,7 +126,7 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
     const by = () => ({ owner: world.runner, epoch, now: world.clock.now() });
     try {
       const { digest, error, files } = await make(finished, giveUp);
-      if (digest !== null) {
+      if (digest !== null && hasFiles(finished.metadata)) {
         const about = {
           job_id: job,
           rows_sha256: claimed.part.rows_sha256,
@@ -172,6 +186,7 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
       counts: digest?.counts ?? countRows(Object.values(status.rows)),
       costUsd: digest?.cost_usd ?? sumOfRows(Object.values(status.rows)),
       resultsUrl: world.mail.resultsUrl(job),
+      hasDigest: digest !== null && hasFiles(metadata),
     };
     return { id, job, ...composeMessage(story, id), deliveries: deliveriesOf(told) };
   }
@@ -199,9 +214,13 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
 
 type JobFiles = Awaited<ReturnType<typeof makeDigest>>["files"];
 
-/** A digest of one item says what its report says, unless somebody wants to be told. */
-function isWanted({ items }: Metadata, told: Notify): boolean {
-  return items.length > 1 || !isNobody(told);
+/** A digest of one item says what its report says: only a message may be wanted of such a job. */
+function hasFiles({ items }: Metadata): boolean {
+  return items.length > 1;
+}
+
+function isWanted(metadata: Metadata, told: Notify): boolean {
+  return hasFiles(metadata) || !isNobody(told);
 }
 
 /** Whom the job names, else whom the settings name; whoever runs a one-off sits before it. */

@@ -20,6 +20,7 @@ export function openMailRoom(options: {
   shelf: ArtifactShelf;
   jobs: JobMetadata;
   liveness: Liveness;
+  stopping?: AbortSignal;
   /** Who looks after some jobs only sends what it put, and nobody else's. */
   scope: { sweepPrefix: string | null };
 }): MailRoom {

@@ -80,7 +80,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
     isActive: (address: TicketAddress) => active.has(nameOfItem(address)),
   };
   const shop = openWorkshop(world, keys, { jobs, liveness });
-  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope });
+  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope, stopping });
   const handle = openTicketHandler({
     shop,
     claims,
