@@ -7,7 +7,8 @@ import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import type { DiskStore } from "../adapters/disk/disk-store.ts";
 import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import type { BucketKeys, RenewingKeys } from "../adapters/r2/renewing-keys.ts";
+import { createRenewingKeys, fixedKeys } from "../adapters/r2/renewing-keys.ts";
+import type { BucketKeys, RenewingKeys, StaticKeys } from "../adapters/r2/renewing-keys.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { isAccountId, r2Endpoint } from "../core/r2-endpoint.ts";
 import type { Jurisdiction } from "../core/r2-endpoint.ts";
@@ -67,13 +68,15 @@ export async function openBackend(
     etags: where.kind === "r2" ? ("md5" as const) : ("opaque" as const),
   };
   const command = settings.all.get("CLIPSCRIBE_CREDENTIALS_COMMAND")?.value ?? null;
-  const [raw, ...more] =
+  const open = (keys: RenewingKeys<BucketKeys>): ObjectStore => {
+    const store = openR2Store({ ...place, keys });
+    opened.push(store);
+    return store;
+  };
+  const whole =
     command === null
-      ? [openR2Store({ ...place, ...keysOf(settings) })]
-      : await openRenewedStores(command, settings, (keys) => openR2Store({ ...place, keys }));
-  opened.push(raw, ...more);
-  const [pipelines] = more;
-  const whole = pipelines === undefined ? raw : routed(raw, "pipelines/", pipelines);
+      ? open(fixedKeys(staticKeys(settings)))
+      : routed(...(await openRenewedStores(command, settings, open)));
   const tries = { ...TRIES, clock: systemClock, random: Math.random };
   const store = limited(retrying<ObjectStore>(whole, tries), systemClock);
   const queues = settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
@@ -131,7 +134,7 @@ function endpointOf(settings: Settings): string {
   return r2Endpoint({ accountId, jurisdiction });
 }
 
-function keysOf(settings: Settings) {
+function staticKeys(settings: Settings): StaticKeys {
   return {
     accessKeyId: needed(settings, "R2_ACCESS_KEY_ID"),
     secretAccessKey: needed(settings, "R2_SECRET_ACCESS_KEY"),
@@ -139,23 +142,26 @@ function keysOf(settings: Settings) {
   };
 }
 
-/** The user's own prefixes, and what they read and never write: one command gives both. */
-async function openRenewedStores<Store>(
+/** A user's own prefixes, and those that all of them see some of: one command gives the keys to all. */
+async function openRenewedStores(
   command: string,
   settings: Settings,
-  open: (keys: RenewingKeys<BucketKeys>) => Store,
-): Promise<[Store, Store]> {
+  open: (keys: RenewingKeys<BucketKeys>) => ObjectStore,
+): Promise<Parameters<typeof routed>> {
   const { runCredentialsCommand } = await import("../adapters/system/credentials-command.ts");
-  const { createRenewingKeys } = await import("../adapters/r2/renewing-keys.ts");
-  const both = createRenewingKeys({
+  const all = createRenewingKeys({
     renew: async () => runCredentialsCommand(command, settings.childEnv),
   });
-  const spoil = (): boolean => both.spoil();
-  const readOnly = async (): Promise<BucketKeys> => {
-    const keys = await both.current();
-    return keys.readOnly ?? keys;
-  };
-  return [open({ current: async () => both.current(), spoil }), open({ current: readOnly, spoil })];
+  const spoil = (): boolean => all.spoil();
+  const others: Record<string, ObjectStore> = {};
+  for (const prefix of Object.keys((await all.current()).prefixes)) {
+    const current = async (): Promise<BucketKeys> => {
+      const keys = await all.current();
+      return keys.prefixes[prefix] ?? keys;
+    };
+    others[prefix] = open({ current, spoil });
+  }
+  return [open({ current: async () => all.current(), spoil }), others];
 }
 
 function needed({ all }: Settings, name: string): string {

@@ -66,7 +66,7 @@ const TOOLS: readonly Tool[] = [
     name: "rclone",
     args: ["version"],
     version: /v(\S+)/,
-    neededFor: "nothing in this version",
+    neededFor: "seeing the bucket",
     apt: "rclone",
     brew: "rclone",
   },

@@ -6,7 +6,7 @@
 import { ClipscribeError } from "./errors.ts";
 import type { Lane } from "./ids.ts";
 import type { Jurisdiction } from "./r2-endpoint.ts";
-import { BUCKET_ROOMS, LANES, expiringPrefixes } from "./account-wanted.ts";
+import { BUCKET_ROOMS, LANES, MAX_DELIVERIES, expiringPrefixes } from "./account-wanted.ts";
 import type { CorsRule, LifecycleRule, WantedAccount, WantedRule } from "./account-wanted.ts";
 
 export interface FoundConsumer {
@@ -283,6 +283,14 @@ function notesOn(wanted: WantedAccount, found: FoundAccount): string[] {
   for (const lane of LANES) {
     const queue = found.queues[lane];
     if (queue?.isPaused === true) notes.push(`the queue ${queue.name} is paused: resume it`);
+    const few = queue?.consumers.find(
+      ({ maxRetries = MAX_DELIVERIES }) => maxRetries < MAX_DELIVERIES,
+    );
+    if (few !== undefined) {
+      notes.push(
+        `${queue?.name} gives a message up after ${few.maxRetries} deliveries: the sweep heals it`,
+      );
+    }
     for (const rule of found.bucket?.rules ?? []) {
       if (rule.queueId !== queue?.id) continue;
       const own = wanted.rules.find((each) => isSameRange(each, rule));

@@ -20,6 +20,8 @@ export interface SessionWish {
   parent: { accessKeyId: string; secretAccessKey: string };
   bucket: string;
   scope: "object-read-write" | "object-read-only";
+  /** Nothing but these of what the scope allows, by S3's names; undefined: all of it. */
+  actions?: readonly string[];
   prefixes: readonly string[];
   ttlSeconds: number;
   now: Date;
@@ -31,7 +33,7 @@ export const MIN_SESSION_S = 60;
 
 /** @throws `config` for a time that R2 does not take. `bug` without prefixes: that were all of it. */
 export function mintSessionCredentials(wish: SessionWish): SessionCredentials {
-  const { endpoint, accountId, parent, bucket, scope, prefixes, ttlSeconds, now } = wish;
+  const { endpoint, accountId, parent, bucket, scope, actions, prefixes, ttlSeconds, now } = wish;
   if (!(ttlSeconds >= MIN_SESSION_S && ttlSeconds <= MAX_SESSION_S)) {
     throw new ClipscribeError("config", "credentials can't live so long, or so short", {
       details: { seconds: ttlSeconds },
@@ -46,6 +48,7 @@ export function mintSessionCredentials(wish: SessionWish): SessionCredentials {
   const claims = {
     bucket,
     scope,
+    ...(actions !== undefined && { actions }),
     paths: { prefixPaths: prefixes, objectPaths: [] },
     sub: accountId,
     iss: parent.accessKeyId,

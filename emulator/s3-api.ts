@@ -23,7 +23,7 @@ import {
   readConditions,
   unquote,
 } from "./s3-headers.ts";
-import { FULL_GRANT, checkGrant, readSessionToken } from "./session-token.ts";
+import { FULL_GRANT, actionOf, checkGrant, readSessionToken } from "./session-token.ts";
 import type { Grant } from "./session-token.ts";
 import { authenticate, decode, splitUrl } from "./signature.ts";
 import type { Credentials, Signer } from "./signature.ts";
@@ -117,15 +117,13 @@ export function openS3Api(options: S3Options): S3Api {
 
   /** A listing is for its prefix; a copy reads its source too. Keys of one POST are checked there. */
   function checkReach({ request, query, key, grant }: Call, method: string): void {
-    const isRead = method === "GET" || method === "HEAD";
-    const isListing = key === "" && method === "GET";
     if (key === "" && (method === "HEAD" || method === "POST" || query.has("location"))) return;
-    const reached = isListing ? (query.get("prefix") ?? "") : key;
-    checkGrant(grant, { key: reached, isWrite: !isRead, isListing });
     const source = headerOf(request, "x-amz-copy-source");
+    const action = actionOf(method, key, query, source !== "");
+    checkGrant(grant, action, key === "" ? (query.get("prefix") ?? "") : key);
     if (source === "") return;
     const [, ...rest] = decode(source).replace(/^\//, "").split("/");
-    checkGrant(grant, { key: rest.join("/"), isWrite: false, isListing: false });
+    checkGrant(grant, "GetObject", rest.join("/"));
   }
 
   function listBuckets(): Record<string, XmlValue> {
@@ -249,7 +247,7 @@ export function openS3Api(options: S3Options): S3Api {
     if (keys.length === 0 || keys.length > 1_000) {
       throw new S3Error("MalformedXML", "name 1 to 1,000 keys");
     }
-    for (const key of keys) checkGrant(call.grant, { key, isWrite: true, isListing: false });
+    for (const key of keys) checkGrant(call.grant, "DeleteObjects", key);
     for (const key of keys) {
       if (await bucket.delete(key, {})) options.changed({ action: "DeleteObject", key });
     }

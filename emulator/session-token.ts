@@ -14,6 +14,7 @@ import type { Credentials } from "./signature.ts";
 const Claims = z.object({
   bucket: z.string(),
   scope: z.enum(["object-read-only", "object-read-write", "admin-read-only", "admin-read-write"]),
+  actions: z.array(z.string()).optional(),
   paths: z
     .object({
       prefixPaths: z.array(z.string()).default([]),
@@ -30,11 +31,13 @@ type Claims = z.infer<typeof Claims>;
 /** What a request may touch. */
 export interface Grant {
   canWrite: boolean;
+  /** Null: all that the scope allows. */
+  actions: readonly string[] | null;
   /** Null: the whole bucket. */
   paths: { prefixPaths: readonly string[]; objectPaths: readonly string[] } | null;
 }
 
-export const FULL_GRANT: Grant = { canWrite: true, paths: null };
+export const FULL_GRANT: Grant = { canWrite: true, actions: null, paths: null };
 
 export interface TokenPlace {
   parent: Credentials;
@@ -62,10 +65,14 @@ export function readSessionToken(
     isSigned && algorithm === "HS256" ? Claims.safeParse(readPart(body)).data : undefined;
   if (claims === undefined) throw new S3Error("InvalidToken", "the session token is none of ours");
   checkClaims(claims, place);
-  const { scope, paths } = claims;
+  const { scope, actions, paths } = claims;
   return {
     credentials: { accessKeyId: place.parent.accessKeyId, secretAccessKey: sha256(jwt) },
-    grant: { canWrite: scope.endsWith("read-write"), paths: paths ?? null },
+    grant: {
+      canWrite: scope.endsWith("read-write"),
+      actions: actions ?? null,
+      paths: paths ?? null,
+    },
   };
 }
 
@@ -77,16 +84,43 @@ function checkClaims(claims: Claims, { parent, accountId, bucket, host, now }: T
   }
 }
 
+/** S3's name of a request, as temporary credentials list them. */
+export function actionOf(
+  method: string,
+  key: string,
+  query: ReadonlyMap<string, string>,
+  isCopy: boolean,
+): string {
+  const isUpload = query.has("uploadId");
+  if (key === "" && query.has("uploads")) return "ListMultipartUploads";
+  if (key === "" && method === "POST") return "DeleteObjects";
+  if (key === "" && query.has("location")) return "GetBucketLocation";
+  if (key === "") return query.get("list-type") === "2" ? "ListObjectsV2" : "ListObjectsV1";
+  switch (method) {
+    case "GET":
+      return isUpload ? "ListParts" : "GetObject";
+    case "HEAD":
+      return "HeadObject";
+    case "DELETE":
+      return isUpload ? "AbortMultipartUpload" : "DeleteObject";
+    case "POST":
+      return isUpload ? "CompleteMultipartUpload" : "CreateMultipartUpload";
+    default:
+      if (isUpload) return isCopy ? "UploadPartCopy" : "UploadPart";
+      return isCopy ? "CopyObject" : "PutObject";
+  }
+}
+
+const READS = /^(?:Get|Head|List)/;
+
 /** @throws S3Error `AccessDenied` where the grant does not cover it. */
-export function checkGrant(
-  { canWrite, paths }: Grant,
-  { key, isWrite, isListing }: { key: string; isWrite: boolean; isListing: boolean },
-): void {
+export function checkGrant({ canWrite, actions, paths }: Grant, action: string, key: string): void {
   const isInside =
     paths === null ||
     paths.prefixPaths.some((prefix) => key.startsWith(prefix)) ||
-    (!isListing && paths.objectPaths.includes(key));
-  if (isInside && (canWrite || !isWrite)) return;
+    (!action.startsWith("ListObjects") && paths.objectPaths.includes(key));
+  const isAllowed = (canWrite || READS.test(action)) && (actions?.includes(action) ?? true);
+  if (isInside && isAllowed) return;
   throw new S3Error("AccessDenied", "the session token does not reach this");
 }
 

@@ -145,7 +145,7 @@ describe("routed", () => {
   test("keys and listings under the prefix are the other store's, all else is not", async () => {
     const own = openMemoryStore();
     const other = openMemoryStore();
-    const store = routed(own, "pipelines/", other);
+    const store = routed(own, { "pipelines/": other });
     const pipeline = parseObjectKey("pipelines/current.json");
     await store.put(KEY, BODY);
     await store.put(pipeline, BODY);

@@ -1,4 +1,4 @@
-/** One store of two: keys under a prefix are the other's. For credentials that differ by prefix. */
+/** One store of several: keys under some prefixes are others'. For credentials that differ by prefix. */
 import type { ObjectStore } from "./object-store.ts";
 
 /** By their first argument: a key, or a listing's prefix. A copy is its source's. */
@@ -19,7 +19,11 @@ const METHODS = [
   "presign",
 ] as const satisfies (keyof ObjectStore)[];
 
-export function routed(store: ObjectStore, prefix: string, other: ObjectStore): ObjectStore {
+export function routed(
+  store: ObjectStore,
+  others: Readonly<Record<string, ObjectStore>>,
+): ObjectStore {
+  const routes = Object.entries(others);
   const wrapped: Record<string, unknown> = {
     minWriteIntervalMs: store.minWriteIntervalMs,
     etags: store.etags,
@@ -27,7 +31,7 @@ export function routed(store: ObjectStore, prefix: string, other: ObjectStore): 
   };
   for (const method of METHODS) {
     wrapped[method] = (key: string, ...rest: unknown[]): unknown => {
-      const at = key.startsWith(prefix) ? other : store;
+      const at = routes.find(([prefix]) => key.startsWith(prefix))?.[1] ?? store;
       return (at[method] as (...args: unknown[]) => unknown)(key, ...rest);
     };
   }

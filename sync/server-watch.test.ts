@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import { systemKeys } from "../core/keys.ts";
 import { RunnerId } from "../core/ids.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
 import { createServerWatch } from "./server-watch.ts";
 
 const MINUTE = 60_000;
@@ -27,6 +29,7 @@ function world() {
   };
   return {
     store,
+    clock,
     beat,
     pass: (ms: number) => (nowMs += ms),
     now: () => new Date(nowMs),
@@ -68,6 +71,21 @@ describe("the watch for servers", () => {
     await w.beat("server", 1, "dead");
 
     assert.deepEqual(await w.watch.look(null, t.signal), first);
+  });
+
+  test("who may only list the records, as a user's credentials do, sees a server by their changes", async (t) => {
+    const w = world();
+    const refuse = async (): Promise<never> => {
+      throw new ClipscribeError("denied", "the bucket refuses these credentials");
+    };
+    const store: ObjectStore = { ...w.store, get: refuse };
+    const watch = createServerWatch({ store, clock: w.clock, host: "laptop", seenAt: null });
+    await w.beat("server", 1);
+    await watch.look(null, t.signal);
+    w.pass(10 * MINUTE);
+    await w.beat("server", 2);
+
+    assert.deepEqual(await watch.look(null, t.signal), w.now());
   });
 
   test("this machine's own runners are none elsewhere", async (t) => {

@@ -3,6 +3,7 @@
  * looks tell it without comparing clocks. The first look has to go by the store's times: they are
  * compared with that of something this machine has just written there.
  */
+import { isKind } from "../core/errors.ts";
 import { hostSlug } from "../core/ids.ts";
 import { systemKeys } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
@@ -76,14 +77,19 @@ function hostOf(key: ObjectKey): string {
   return id.replace(/-\d+-[0-9a-f]{8}$/, "");
 }
 
-/** Who takes a runner for dead writes its record too. */
+/**
+ * Who takes a runner for dead writes its record too. An agent that may only see that records change
+ * takes that for life: whoever writes, a runner or another that buries it, is alive.
+ */
 async function isAlive(store: ObjectStore, key: ObjectKey): Promise<boolean> {
-  const found = await getIfPresent(store, key);
-  if (found === undefined) return false;
   try {
+    const found = await getIfPresent(store, key);
+    if (found === undefined) return false;
     const record: unknown = JSON.parse(Buffer.from(found.body).toString("utf8"));
     return RunnerRecord.safeParse(record).data?.status === "alive";
-  } catch {
-    return false;
+  } catch (error) {
+    if (isKind(error, "denied")) return true;
+    if (error instanceof SyntaxError) return false;
+    throw error;
   }
 }

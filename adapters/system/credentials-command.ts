@@ -30,8 +30,11 @@ const Keys = z.object({
   SessionToken: z.string().optional(),
   Expiration: z.iso.datetime({ offset: true }).optional(),
 });
-/** `ReadOnly` is ours: for the prefixes that a user reads and never writes. */
-const Printed = Keys.extend({ Version: z.literal(1), ReadOnly: Keys.optional() });
+/** `Prefixes` is ours: others for what a user reads, or sees the names of, and never writes. */
+const Printed = Keys.extend({
+  Version: z.literal(1),
+  Prefixes: z.record(z.string().min(1).max(100), Keys).default({}),
+});
 
 export interface CommandKeys {
   accessKeyId: string;
@@ -41,7 +44,8 @@ export interface CommandKeys {
 }
 
 export interface CommandCredentials extends CommandKeys {
-  readOnly: CommandKeys | null;
+  /** By prefix; all else is for the keys above. */
+  prefixes: Readonly<Record<string, CommandKeys>>;
 }
 
 /** @throws `denied`: the command failed, took too long, or printed something else. */
@@ -59,8 +63,11 @@ export async function runCredentialsCommand(
       hint: "run it by hand: it has to print what `clipscribe cloud credentials --user NAME --json` prints",
     });
   }
-  const { ReadOnly } = printed;
-  return { ...toKeys(printed), readOnly: ReadOnly === undefined ? null : toKeys(ReadOnly) };
+  const others = Object.entries(printed.Prefixes).map(([prefix, keys]) => [prefix, toKeys(keys)]);
+  return {
+    ...toKeys(printed),
+    prefixes: Object.fromEntries(others) as CommandCredentials["prefixes"],
+  };
 }
 
 async function run(

@@ -8,18 +8,25 @@ import { EXIT } from "../../core/exit-codes.ts";
 import { UserId } from "../../core/ids.ts";
 import { prefixesOf } from "../../core/keys.ts";
 import { mintSessionCredentials } from "../../core/session-credentials.ts";
-import type { SessionCredentials } from "../../core/session-credentials.ts";
+import type { SessionCredentials, SessionWish } from "../../core/session-credentials.ts";
 import type { Io } from "../io.ts";
 import { readSettings } from "../settings.ts";
 import { readBucketPlace } from "./cloud-settings.ts";
 import type { BucketPlace } from "./cloud-settings.ts";
 
-/** Read by agents, written by whoever pushes pipelines. */
-const READ_ONLY_PREFIXES = ["pipelines/"];
+/**
+ * What an agent has of the rooms that are nobody's: it reads pipelines, which others push, and sees
+ * whether a runner lives, but not what that works on.
+ */
+const COMMON_PREFIXES = {
+  "pipelines/": undefined,
+  "sys/runners/": ["ListObjectsV2"],
+} as const;
 
 export interface UserCredentials {
   own: SessionCredentials;
-  readOnly: SessionCredentials;
+  /** By prefix. */
+  common: Readonly<Record<keyof typeof COMMON_PREFIXES, SessionCredentials>>;
 }
 
 export async function cloudCredentials(
@@ -27,9 +34,10 @@ export async function cloudCredentials(
   io: Io,
 ): Promise<number> {
   const place = readBucketPlace(await readSettings(io));
-  const { own, readOnly } = mintUserCredentials(place, user, ttlSeconds, new Date());
+  const { own, common } = mintUserCredentials(place, user, ttlSeconds, new Date());
   if (json) {
-    const printed = { Version: 1, ...toProcessKeys(own), ReadOnly: toProcessKeys(readOnly) };
+    const others = Object.entries(common).map(([prefix, keys]) => [prefix, toProcessKeys(keys)]);
+    const printed = { Version: 1, ...toProcessKeys(own), Prefixes: Object.fromEntries(others) };
     io.stdout(`${JSON.stringify(printed)}\n`);
     return EXIT.complete;
   }
@@ -73,12 +81,24 @@ export function mintUserCredentials(
       scope: "object-read-write",
       prefixes: prefixesOf(name.data),
     }),
-    readOnly: mintSessionCredentials({
-      ...wish,
-      scope: "object-read-only",
-      prefixes: READ_ONLY_PREFIXES,
-    }),
+    common: {
+      "pipelines/": mintCommon(wish, "pipelines/"),
+      "sys/runners/": mintCommon(wish, "sys/runners/"),
+    },
   };
+}
+
+function mintCommon(
+  wish: Omit<SessionWish, "scope" | "prefixes">,
+  prefix: keyof typeof COMMON_PREFIXES,
+): SessionCredentials {
+  const actions = COMMON_PREFIXES[prefix];
+  return mintSessionCredentials({
+    ...wish,
+    scope: "object-read-only",
+    prefixes: [prefix],
+    ...(actions !== undefined && { actions }),
+  });
 }
 
 /** The form that AWS's tools call `credential_process`: others can call this command as well. */

@@ -10,7 +10,7 @@ import { openR2Store } from "../../adapters/r2/r2-store.ts";
 import { createRenewingKeys } from "../../adapters/r2/renewing-keys.ts";
 import { runCredentialsCommand } from "../../adapters/system/credentials-command.ts";
 import { hasKind } from "../../core/errors.ts";
-import { ItemId, JobId, Sha256, UserId } from "../../core/ids.ts";
+import { ItemId, JobId, RunnerId, Sha256, UserId } from "../../core/ids.ts";
 import { keysOf, parseObjectKey, prefixesOf, systemKeys } from "../../core/keys.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import { openEmulator } from "../../emulator/emulator.ts";
@@ -171,13 +171,26 @@ describe("a user sees only their own prefix", () => {
   test("reads the pipelines with the credentials for it, and can't push one", async (t) => {
     const { open, mint, place } = await world(t);
     await open(place.keys).put(systemKeys.pipelineCurrent, BODY);
-    const reader = open(mint("anna").readOnly);
+    const reader = open(mint("anna").common["pipelines/"]);
 
     assert.deepEqual(Buffer.from((await reader.get(systemKeys.pipelineCurrent)).body), BODY);
     await assert.rejects(reader.put(systemKeys.pipelineCurrent, BODY), hasKind("denied"));
     await assert.rejects(reader.delete(systemKeys.pipelineCurrent), hasKind("denied"));
     const [mine] = everyKey(ANNA) as [ObjectKey];
     await assert.rejects(reader.get(mine), hasKind("denied"));
+  });
+
+  test("sees that a runner lives, and not what it works on", async (t) => {
+    const { open, mint, place } = await world(t);
+    const record = systemKeys.runner(RunnerId.parse("desk-1-aaaaaaaa"));
+    await open(place.keys).put(record, BODY);
+    const watcher = open(mint("anna").common["sys/runners/"]);
+
+    assert.deepEqual(await listAll(watcher, systemKeys.runners), [record]);
+    await assert.rejects(watcher.get(record), hasKind("denied"));
+    await assert.rejects(watcher.head(record), hasKind("denied"));
+    await assert.rejects(watcher.put(record, BODY), hasKind("denied"));
+    await assert.rejects(listAll(watcher, "sys/"), hasKind("denied"));
   });
 
   test("forged, borrowed and expired credentials open nothing", async (t) => {
