@@ -9,6 +9,7 @@ import { openMemoryStore } from "../adapters/memory/memory-store.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { digestOf, sha256Of } from "../core/digest.ts";
 import { ItemId, JobId, RunnerId, UserId } from "../core/ids.ts";
+import type { Lane } from "../core/ids.ts";
 import { queueItem } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
 import type { CheckedPipeline, CheckedStage } from "../core/pipeline.ts";
@@ -148,49 +149,88 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
   };
 }
 
-export function ticketOf(run = 1): Ticket {
+export interface TicketParts {
+  job?: JobId;
+  item?: ItemId;
+  lane?: Lane;
+}
+
+export function ticketOf(
+  run = 1,
+  { job = JOB, item = ITEM, lane = "urgent" }: TicketParts = {},
+): Ticket {
   return Ticket.parse({
     schema: 1,
-    job_id: JOB,
-    item_id: ITEM,
+    job_id: job,
+    item_id: item,
     run,
     user: USER,
-    lane: "urgent",
+    lane,
     pipeline_digest: PIPELINE.digest,
     source: {
       kind: "file",
       url: null,
-      filename: "a.mp4",
-      sha256: sha256Of("a"),
+      filename: `${item}.mp4`,
+      sha256: sha256Of(`${job}/${item}`),
       size: 1,
       media_type: "video/mp4",
     },
     artifacts: [],
-    info: { file_name: "a.mp4" },
+    info: { file_name: `${item}.mp4` },
     created_at: new Date().toISOString(),
   });
 }
 
 /** What a submission leaves: metadata, state, ticket. Returns the ticket's key. */
 export async function submit(store: ObjectStore): Promise<ReturnType<typeof KEYS.ticket>> {
-  const ticket = ticketOf();
+  const [key] = await submitTickets(store, [ticketOf()]);
+  if (key === undefined) throw new Error("one ticket has one key");
+  return key;
+}
+
+/** A job of so many items, in one lane. */
+export async function submitMany(
+  store: ObjectStore,
+  count: number,
+  job = "many",
+  lane: Lane = "urgent",
+): Promise<ReturnType<typeof KEYS.ticket>[]> {
+  const tickets = Array.from({ length: count }, (_, at) =>
+    ticketOf(1, { job: JobId.parse(job), item: ItemId.parse(`item-${at}`), lane }),
+  );
+  return submitTickets(store, tickets);
+}
+
+async function submitTickets(
+  store: ObjectStore,
+  tickets: readonly Ticket[],
+): Promise<ReturnType<typeof KEYS.ticket>[]> {
+  const [first] = tickets;
+  if (first === undefined) return [];
+  const { job_id: job, lane } = first;
   const metadata = {
     schema: 1,
-    job_id: JOB,
+    job_id: job,
     user: USER,
     user_email: null,
-    submitted_at: ticket.created_at,
-    lane: "urgent",
+    submitted_at: first.created_at,
+    lane,
     pipeline: { name: PIPELINE.name, digest: PIPELINE.digest },
-    items: [{ item_id: ITEM, source: ticket.source }],
+    items: tickets.map(({ item_id, source }) => ({ item_id, source })),
     options: {},
     device: "campaign",
     notify: { email: null, webhook: null },
     control: { state: "run", budget_usd: null },
   };
-  await store.put(KEYS.metadata(JOB), Buffer.from(JSON.stringify(metadata)));
-  await store.put(KEYS.item(JOB, ITEM), Buffer.from(JSON.stringify(queueItem(ticket, new Date()))));
-  const key = KEYS.ticket("urgent", JOB, ITEM, 1);
-  await store.put(key, Buffer.from(JSON.stringify(ticket)));
-  return key;
+  await store.put(KEYS.metadata(job), Buffer.from(JSON.stringify(metadata)));
+  return Promise.all(
+    tickets.map(async (ticket) => {
+      const { item_id: item } = ticket;
+      const state = queueItem(ticket, new Date());
+      await store.put(KEYS.item(job, item), Buffer.from(JSON.stringify(state)));
+      const key = KEYS.ticket(lane, job, item, 1);
+      await store.put(key, Buffer.from(JSON.stringify(ticket)));
+      return key;
+    }),
+  );
 }

@@ -113,6 +113,8 @@ const poison: Scenario = async (defences) => {
       lost: signal,
       isAlive: () => Promise.resolve(false),
       storeNow: () => new Date(),
+      startWatching: () => undefined,
+      place: () => ({ size: 1, rank: 0 }),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
     const verdict = await claimTicket(

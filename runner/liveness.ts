@@ -1,28 +1,31 @@
 /**
- * Who lives. A runner lives while its record under `sys/runners/` changes; whoever sees one stand
- * still for a lease of their own monotonic clock marks it dead by compare-and-swap. No two clocks
- * are compared. On one machine a record whose process is gone counts as dead at once.
+ * This runner's own life, and through `watch-runners.ts` that of others. A runner lives while its
+ * record under `sys/runners/` changes; no two clocks are compared.
  */
 import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
-import { RunnerId } from "../core/ids.ts";
+import type { RunnerId } from "../core/ids.ts";
 import { systemKeys } from "../core/keys.ts";
-import type { ObjectKey } from "../core/keys.ts";
-import { RunnerRecord } from "../core/records.ts";
-import { getIfPresent } from "../ports/get-if-present.ts";
+import type { RunnerRecord } from "../core/records.ts";
 import type { Etag } from "../ports/object-store.ts";
+import type { FleetPlace } from "./slots.ts";
+import { openRunnerWatch } from "./watch-runners.ts";
 import type { OfficeWorld } from "./world.ts";
 
 /** A record is written three times a lease, so that one lost write is no death. */
 const BEATS_A_LEASE = 3;
 /** Looks a lease: no multiple of it, so that a lease is over at the third look, not at the fourth. */
 const WATCH_SHARE = 0.4;
-/** So many leases after its death nobody needs a runner's record any more. */
-const FORGET_LEASES = 20;
+/** Who could not write for so much of a lease stops: others take it for dead soon. */
+const SILENT_SHARE = 2 / 3;
 
 export interface Liveness extends AsyncDisposable {
   /** Aborts when this runner must stop: its record could not be written, or says dead. */
   readonly lost: AbortSignal;
   isAlive(runner: RunnerId): Promise<boolean>;
+  /** Looks at the others from now on; once. */
+  startWatching(hooks: LivenessHooks): void;
+  /** Undefined until this runner knows who else lives. */
+  place(): FleetPlace | undefined;
   /**
    * The store's time, by its stamp of this runner's own record and the monotonic time since: what the
    * store stamped, and what other runners wrote by it, is compared with nothing else.
@@ -30,22 +33,19 @@ export interface Liveness extends AsyncDisposable {
   storeNow(): Date;
 }
 
-interface Seen {
-  etag: Etag;
-  atMs: number;
+export interface LivenessHooks {
+  /** Hears once of each runner that this one has marked dead: what that had under way. */
+  onDeath: (items: readonly string[]) => void;
+  onFleetChange: () => void;
 }
 
 /** Writes the first record before it returns: no claim comes before it. */
-export async function openLiveness(
-  world: OfficeWorld,
-  items: () => string[],
-  onDeath: (items: readonly string[]) => void = () => undefined,
-): Promise<Liveness> {
+export async function openLiveness(world: OfficeWorld, items: () => string[]): Promise<Liveness> {
   const { store, clock, runner, clocks } = world;
   const key = systemKeys.runner(runner);
   const lost = new AbortController();
   const closing = new AbortController();
-  const seen = new Map<RunnerId, Seen>();
+  const startedAt = clock.now().toISOString();
   let beat = 0;
 
   const body = (): Uint8Array => {
@@ -61,50 +61,55 @@ export async function openLiveness(
     };
     return Buffer.from(JSON.stringify(record));
   };
-  const startedAt = clock.now().toISOString();
-  let etag: Etag = await store.put(key, body(), { ifMatch: null, durability: "recomputable" });
+  const write = async (ifMatch: Etag | null): Promise<Etag> =>
+    store.put(key, body(), { ifMatch, durability: "recomputable" });
+  let etag = await write(null);
   let writtenMs = clock.monotonicMs();
   /** Until the first listing tells, the own clock has to do. */
   let storeAheadMs = clock.now().getTime() - writtenMs;
 
+  function giveUp(cause: unknown): void {
+    lost.abort(new ClipscribeError("conflict", "this runner was taken for dead", { cause }));
+  }
+
+  /** A store that does not answer is not waited for: who is silent too long must stop by itself. */
+  async function stopWhenSilent(): Promise<void> {
+    while (!closing.signal.aborted && !lost.signal.aborted) {
+      const leftMs = writtenMs + clocks.leaseMs * SILENT_SHARE - clock.monotonicMs();
+      if (leftMs <= 0) return giveUp(new Error("its record could not be written"));
+      await clock.sleep(leftMs, closing.signal);
+    }
+  }
+
   async function keepBeating(): Promise<void> {
-    while (!closing.signal.aborted) {
+    while (!closing.signal.aborted && !lost.signal.aborted) {
       await clock.sleep(clocks.leaseMs / BEATS_A_LEASE, closing.signal);
       try {
-        etag = await store.put(key, body(), { ifMatch: etag, durability: "recomputable" });
+        etag = await write(etag);
         writtenMs = clock.monotonicMs();
       } catch (error) {
-        const silentMs = clock.monotonicMs() - writtenMs;
-        if (isKind(error, "conflict") || silentMs > (clocks.leaseMs * 2) / 3) {
-          lost.abort(
-            new ClipscribeError("conflict", "this runner was taken for dead", { cause: error }),
-          );
-          return;
-        }
+        if (isKind(error, "conflict")) return giveUp(error);
         world.log.warn("a heartbeat could not be written", {
           error: asClipscribeError(error).message,
         });
       }
     }
   }
-  const beating = keepBeating().catch(() => undefined);
 
-  /** One listing shows who has written since: whoever stands still for a lease is dead. */
+  let hooks: LivenessHooks | undefined;
+  const watch = openRunnerWatch({
+    world,
+    onSelf: (info) => {
+      if (info.etag === etag) storeAheadMs = info.modifiedAt.getTime() - writtenMs;
+    },
+    onDeath: (names) => hooks?.onDeath(names),
+    onFleetChange: () => hooks?.onFleetChange(),
+  });
+
   async function keepWatching(): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        for await (const { key: other, etag: now, modifiedAt } of store.list(systemKeys.runners)) {
-          if (other === key && now === etag) storeAheadMs = modifiedAt.getTime() - writtenMs;
-          const id = RunnerId.safeParse(
-            other.slice(systemKeys.runners.length, -".json".length),
-          ).data;
-          if (id === undefined || id === runner) continue;
-          const before = seen.get(id);
-          if (before?.etag !== now) seen.set(id, { etag: now, atMs: clock.monotonicMs() });
-          else if (clock.monotonicMs() - before.atMs >= clocks.leaseMs) {
-            await bury(id, other, clock.monotonicMs() - before.atMs);
-          }
-        }
+        await watch.look();
       } catch (error) {
         if (closing.signal.aborted) return;
         world.log.warn("the runners could not be listed", {
@@ -115,77 +120,23 @@ export async function openLiveness(
     }
   }
 
-  async function bury(id: RunnerId, recordKey: ObjectKey, silentMs: number): Promise<void> {
-    const found = await getIfPresent(store, recordKey);
-    const record = found && RunnerRecord.safeParse(parseJson(found.body)).data;
-    if (found === undefined || record === undefined) return;
-    if (record.status === "alive") {
-      if (await markDead(world, record, found.etag)) onDeath(record.items);
-    } else if (silentMs > FORGET_LEASES * clocks.leaseMs) {
-      // A missing record means a dead claim just as well.
-      await store.delete(recordKey, { ifMatch: found.etag }).catch(() => undefined);
-      seen.delete(id);
-    }
-  }
-  const watching = keepWatching().catch(() => undefined);
-
+  const loops = new Set<Promise<void>>();
+  const start = (loop: Promise<void>): void => void loops.add(loop.catch(() => undefined));
+  start(keepBeating());
+  start(stopWhenSilent());
   return {
     lost: lost.signal,
     storeNow: () => new Date(storeAheadMs + clock.monotonicMs()),
-    async isAlive(other) {
-      if (other === runner) return true;
-      return readAlive(world, other, seen);
+    isAlive: async (other) => watch.isAlive(other),
+    startWatching(wanted) {
+      hooks = wanted;
+      start(keepWatching());
     },
+    place: () => watch.place(),
     async [Symbol.asyncDispose]() {
       closing.abort();
-      await beating;
-      await watching;
+      await Promise.all(loops);
       if (!lost.signal.aborted) await store.delete(key).catch(() => undefined);
     },
   };
-}
-
-async function readAlive(
-  world: OfficeWorld,
-  other: RunnerId,
-  seen: Map<RunnerId, Seen>,
-): Promise<boolean> {
-  const { store, clock, processes, clocks } = world;
-  const key = systemKeys.runner(other);
-  const found = await getIfPresent(store, key);
-  const record = found && RunnerRecord.safeParse(parseJson(found.body)).data;
-  if (found === undefined || record === undefined || record.status === "dead") return false;
-  const process = record.process;
-  if (process !== null && processes?.host === record.host && processes.isGone(process)) {
-    await markDead(world, record, found.etag);
-    return false;
-  }
-  const before = seen.get(other);
-  if (before?.etag !== found.etag) {
-    seen.set(other, { etag: found.etag, atMs: clock.monotonicMs() });
-    return true;
-  }
-  if (clock.monotonicMs() - before.atMs < clocks.leaseMs) return true;
-  return !(await markDead(world, record, found.etag));
-}
-
-/** Returns false where the record changed meanwhile: it lives after all. */
-async function markDead(world: OfficeWorld, record: RunnerRecord, etag: Etag): Promise<boolean> {
-  const dead = Buffer.from(JSON.stringify({ ...record, status: "dead" }));
-  try {
-    await world.store.put(systemKeys.runner(record.runner), dead, { ifMatch: etag });
-    world.log.info("a runner is dead; its items are taken over", { runner: record.runner });
-    return true;
-  } catch (error) {
-    if (isKind(error, "conflict")) return false;
-    throw error;
-  }
-}
-
-function parseJson(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(body).toString("utf8")) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -84,7 +84,7 @@ type End = "sent" | "waiting" | "refused" | "left";
 export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOptions): Outbox {
   const { store, clock, log } = world;
   const closing = new AbortController();
-  const slots = createSlots(SENDS_AT_ONCE);
+  const slots = createSlots(() => SENDS_AT_ONCE);
   const busy = new Set<ObjectKey>();
   const sending = new Set<Promise<unknown>>();
   /** What a look found, while the object is the same: when it is due, by this clock. */

@@ -68,11 +68,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   setMaxListeners(0, stopping);
   const accepts = (address: TicketAddress): boolean => scope.accepts(address);
 
-  const liveness = await openLiveness(
-    world,
-    () => [...active.keys()],
-    (items) => void sweeping.takeOver(liveness, items),
-  );
+  const liveness = await openLiveness(world, () => [...active.keys()]);
   const claims = {
     world,
     keys,
@@ -112,6 +108,10 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   const onLost = (): void => end(() => new ClaimLost(liveness.lost.reason));
   liveness.lost.addEventListener("abort", onLost, { once: true });
 
+  liveness.startWatching({
+    onDeath: (items) => void sweeping.takeOver(liveness, items),
+    onFleetChange: () => shop.adjustPools(),
+  });
   const pulling = { world, dispatch, messages, accepts, adoptions, stopping };
   const loops = [
     pullLane(pulling, "urgent"),
@@ -163,16 +163,20 @@ function openWorkshop(
   world: RunnerWorld,
   keys: Workshop["keys"],
   { jobs, liveness }: Pick<Workshop, "jobs" | "liveness">,
-): Workshop {
+): Workshop & { adjustPools: () => void } {
   const { store, log, defences } = world;
   const shelf = openArtifactShelf(store, keys, defences);
   const cache = openStageCache(store, keys, shelf, log, defences);
   const budgets = openBudgets(world, keys);
-  const poolsByPipeline = new WeakMap<CheckedPipeline, Pools>();
+  const pools = new Map<CheckedPipeline, Pools>();
   const poolsOf = (pipeline: CheckedPipeline): Pools => {
-    const pools = poolsByPipeline.get(pipeline) ?? createPools(pipeline.pools, world.cores);
-    poolsByPipeline.set(pipeline, pools);
-    return pools;
+    const found =
+      pools.get(pipeline) ?? createPools(pipeline.pools, world.cores, () => liveness.place());
+    pools.set(pipeline, found);
+    return found;
   };
-  return { world, keys, shelf, cache, liveness, jobs, budgets, poolsOf };
+  const adjustPools = (): void => {
+    for (const each of pools.values()) each.adjust();
+  };
+  return { world, keys, shelf, cache, liveness, jobs, budgets, poolsOf, adjustPools };
 }

@@ -1,40 +1,48 @@
-/** Counted slots: how many stages of a pool, or items, run at once in this process. */
+/** Counted slots: how many stages of a pool run at once, in this process and in the whole fleet. */
 export interface Slots {
   /** Waits for a free slot, first come first served. @throws the signal's reason. */
   acquire(signal: AbortSignal): Promise<Disposable>;
+  /** Starts who waits, where there is more room by now. */
+  adjust(): void;
   readonly size: number;
   readonly free: number;
 }
 
-export function createSlots(size: number): Slots {
-  let free = size;
+/** `size` may change at any time; who has a slot keeps it. */
+export function createSlots(size: () => number): Slots {
+  let taken = 0;
   const waiting: (() => void)[] = [];
 
-  const release = (): void => {
-    const next = waiting.shift();
-    if (next === undefined) free++;
-    else next();
-  };
+  function adjust(): void {
+    while (waiting.length > 0 && taken < size()) {
+      taken++;
+      waiting.shift()?.();
+    }
+  }
   const grant = (): Disposable => {
     let released = false;
     return {
       [Symbol.dispose]() {
         if (released) return;
         released = true;
-        release();
+        taken--;
+        adjust();
       },
     };
   };
 
   return {
-    size,
+    adjust,
+    get size() {
+      return size();
+    },
     get free() {
-      return free;
+      return Math.max(0, size() - taken);
     },
     async acquire(signal) {
       signal.throwIfAborted();
-      if (free > 0) {
-        free--;
+      if (waiting.length === 0 && taken < size()) {
+        taken++;
         return grant();
       }
       await new Promise<void>((resolve, reject) => {
@@ -54,18 +62,50 @@ export function createSlots(size: number): Slots {
   };
 }
 
-export type Pools = (name: string) => Slots;
+/** Where this runner stands among those that live. */
+export interface FleetPlace {
+  /** Living runners, this one included. */
+  size: number;
+  /** From 0: how many of them come before it by their ids. */
+  rank: number;
+}
 
-/** Pools that a pipeline names, and `cpu` for the rest: as many as the machine has cores. */
-export function createPools(sizes: Record<string, number | "cores">, cores: number): Pools {
+/** This runner's part of a pool: the parts of all together are the pool, if it has one for each. */
+export function shareOf(slots: number, { size, rank }: FleetPlace): number {
+  return Math.max(1, Math.floor(slots / size) + (rank < slots % size ? 1 : 0));
+}
+
+export interface Pools {
+  (name: string): Slots;
+  /** The fleet has changed. */
+  adjust(): void;
+}
+
+/**
+ * Pools that a pipeline names, and `cpu` for the rest. A number is for the fleet, of which this
+ * runner takes its share; `cores` is this machine's own. `undefined`: who else lives is not known
+ * yet.
+ */
+export function createPools(
+  sizes: Record<string, number | "cores">,
+  cores: number,
+  place: () => FleetPlace | undefined = () => ({ size: 1, rank: 0 }),
+): Pools {
   const pools = new Map<string, Slots>();
-  return (name) => {
-    let pool = pools.get(name);
-    if (pool === undefined) {
-      const size = sizes[name] ?? "cores";
-      pool = createSlots(size === "cores" ? cores : size);
-      pools.set(name, pool);
-    }
+  const sizeOf = (name: string): number => {
+    const size = sizes[name] ?? "cores";
+    if (size === "cores") return cores;
+    const known = place();
+    return known === undefined ? 1 : shareOf(size, known);
+  };
+  const find = (name: string): Slots => {
+    const pool = pools.get(name) ?? createSlots(() => sizeOf(name));
+    pools.set(name, pool);
     return pool;
   };
+  return Object.assign(find, {
+    adjust: () => {
+      for (const pool of pools.values()) pool.adjust();
+    },
+  });
 }
