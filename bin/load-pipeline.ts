@@ -2,8 +2,12 @@
 import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
 
+import { z } from "zod";
+
 import { openStageBundler } from "../adapters/esbuild/stage-bundler.ts";
+import type { StageBundler } from "../adapters/esbuild/stage-bundler.ts";
 import { ClipscribeError } from "../core/errors.ts";
+import { Sha256 } from "../core/ids.ts";
 import { checkPipeline } from "../core/pipeline-check.ts";
 import { parsePipeline } from "../core/pipeline-parse.ts";
 import { formatProblems } from "../core/pipeline-problems.ts";
@@ -19,7 +23,20 @@ export interface LoadedPipeline {
   pipeline: CheckedPipeline;
   /** Every file that its digest depends on: path, size, mtime in ms, inode. */
   stamps: FileStamp[];
+  /** All that it takes to have it again once its files are others. */
+  kept: KeptPipeline;
 }
+
+export const KeptPipeline = z.object({
+  schema: z.literal(1),
+  digest: Sha256,
+  file: z.string(),
+  text: z.string(),
+  /** What params name: path → content. */
+  texts: z.record(z.string(), z.string()),
+  stages: z.array(z.object({ uses: z.string(), digest: Sha256 })),
+});
+export type KeptPipeline = z.infer<typeof KeptPipeline>;
 
 export type FileStamp = [path: string, size: number, mtimeMs: number, ino: number];
 
@@ -42,26 +59,52 @@ export async function loadPipeline(file: string, home: string): Promise<LoadedPi
   const text = readPipelineText(file);
   const parsed = parsePipeline(text, file);
   if (!parsed.ok) throw new PipelineRefused(file, text, parsed.problems);
-  const bundler = openStageBundler({
-    cacheDir: join(home, "bundles"),
-    packagesDir: join(INSTALL_ROOT, "node_modules"),
-    toolchain: TOOLCHAIN,
-  });
+  const bundler = openBundler(home);
   const uses = [...new Set(parsed.value.pipeline.stages.map((stage) => stage.uses))];
   const loaded = await bundler.load(root, uses);
   const texts: string[] = [];
+  const contents: Record<string, string> = {};
   const checked = checkPipeline(parsed.value, {
     loaded,
     readText: (path) => {
       texts.push(join(root, path));
-      return readParamText(root, path);
+      const content = readParamText(root, path);
+      if (typeof content === "string") contents[path] = content;
+      return content;
     },
     knownStages: listStages(root),
   });
   if (!checked.ok) throw new PipelineRefused(file, text, checked.problems);
   const inputs = await bundler.inputs(root, uses);
   const stamps = [...inputs, ...[file, ...texts].map(stampOf)];
-  return { file, pipeline: checked.value, stamps };
+  const stages = checked.value.stages.map(({ uses, codeDigest: digest }) => ({ uses, digest }));
+  const { digest } = checked.value;
+  const kept = { schema: 1 as const, digest, file, text, texts: contents, stages };
+  return { file, pipeline: checked.value, stamps, kept };
+}
+
+/** The pipeline that was kept; undefined where its bundles are gone, or nothing was. */
+export async function recallPipeline(
+  kept: KeptPipeline,
+  home: string,
+): Promise<CheckedPipeline | undefined> {
+  const parsed = parsePipeline(kept.text, kept.file);
+  if (!parsed.ok) return undefined;
+  const loaded = await openBundler(home).recall(kept.stages);
+  const checked = checkPipeline(parsed.value, {
+    loaded,
+    readText: (path) => kept.texts[path] ?? new ClipscribeError("config", "the text was not kept"),
+    knownStages: [],
+  });
+  return checked.ok && checked.value.digest === kept.digest ? checked.value : undefined;
+}
+
+function openBundler(home: string): StageBundler {
+  return openStageBundler({
+    cacheDir: join(home, "bundles"),
+    packagesDir: join(INSTALL_ROOT, "node_modules"),
+    toolchain: TOOLCHAIN,
+  });
 }
 
 export function stampOf(path: string): FileStamp {

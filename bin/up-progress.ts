@@ -63,7 +63,6 @@ export function openProgress(options: ProgressOptions): Progress {
     host: options.host,
     seenAt: fact === undefined ? null : new Date(fact),
   });
-  let underWay = ledger.listAwaited().filter(({ item }) => item.outcome !== "held").length;
   let wake: () => void = () => undefined;
   let isWoken = true;
   let justWritten: { key: ObjectKey; at: Date } | null = null;
@@ -119,12 +118,11 @@ export function openProgress(options: ProgressOptions): Progress {
       if (!signal.aborted && error.message !== trouble) options.onTrouble(error);
       trouble = error.message;
     }
-    underWay = ledger.listAwaited().filter(({ item }) => item.outcome !== "held").length;
   }
 
   async function lookForServers(): Promise<void> {
     const nowMs = clock.monotonicMs();
-    if (isEmbedded || underWay === 0 || nowMs - lastServersMs < SERVERS_MS) return;
+    if (isEmbedded || ledger.countAwaited() === 0 || nowMs - lastServersMs < SERVERS_MS) return;
     lastServersMs = nowMs;
     try {
       const seenAt = await servers.look(justWritten, signal);
@@ -137,6 +135,7 @@ export function openProgress(options: ProgressOptions): Progress {
 
   function tellLid(): void {
     const { waiting, toHandOff } = options.counts();
+    const underWay = ledger.countAwaited();
     const advice = adviseLid({
       isEmbedded,
       toHandOff: toHandOff + waiting,
@@ -177,11 +176,9 @@ export function openProgress(options: ProgressOptions): Progress {
   return {
     agent(event) {
       if (event.type !== "item-handed-off") return;
-      underWay++;
       const ticket = ledger.get(event.id)?.items.find(({ item }) => item === event.item)?.ticket;
       if (ticket != null) justWritten = { key: parseObjectKey(ticket), at: clock.now() };
       if (!isEmbedded) pace.ended();
-      wake();
     },
     runner(event) {
       if (event.type !== "item-ended") return;

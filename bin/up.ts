@@ -65,12 +65,14 @@ export async function up(
   const format = flags.json ? "json" : "text";
   const log = openLog({ write: io.stderr, format, level: flags.verbose ? "info" : "warn" });
   await using machine = await openMachine(io, settings, log);
-  using pipelines = await openLivePipeline(findPipelineFile(io, flags.pipeline), settings.home, {
+  using ledger = openDropLedger(join(settings.home, "ledger.db"));
+  const file = findPipelineFile(io, flags.pipeline);
+  const needed = ledger.listPipelines();
+  using pipelines = await openLivePipeline(file, settings.home, needed, {
     onChange: (_, changes) =>
       view.note(`the pipeline was saved and holds for what comes next: ${changes.join("; ")}`),
     onRefused: (error) => view.refused(error),
   });
-  using ledger = openDropLedger(join(settings.home, "ledger.db"));
   const stop = new AbortController();
   const forget = io.onInterrupt(() => {
     if (stop.signal.aborted) process.exit(EXIT.interrupted);

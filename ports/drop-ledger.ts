@@ -56,6 +56,11 @@ export interface DropLedger extends Disposable {
 
   /** Items with a ticket whose outcome is not in the results folder yet. */
   listAwaited(): { id: number; job: JobId; item: DropItem }[];
+  /** Of those, the ones that a person need not look at first (`held`). */
+  countAwaited(): number;
+
+  /** Digests of the pipelines that open drops and awaited items were taken on with. */
+  listPipelines(): Set<Sha256>;
 
   /** Small facts that outlive a process, as when a server was last seen. */
   readFact(name: string): string | undefined;

@@ -48,6 +48,13 @@ type Index = z.infer<typeof Index>;
 export interface StageBundler extends StageLoader {
   /** Path, size, mtime (ms) and inode of every file in those stages' bundles, as loaded last. */
   inputs(root: string, uses: readonly string[]): Promise<[string, number, number, number][]>;
+  /** Stages as they were bundled once, whatever their files hold by now. @throws `config`. */
+  recall(stages: readonly BundledStage[]): Promise<Map<string, LoadedStage>>;
+}
+
+export interface BundledStage {
+  uses: string;
+  digest: Sha256;
 }
 
 export function openStageBundler(options: StageBundlerOptions): StageBundler {
@@ -83,6 +90,13 @@ export function openStageBundler(options: StageBundlerOptions): StageBundler {
     async inputs(root, uses) {
       const { stages } = await readIndex(indexPath, options.toolchain);
       return uses.flatMap((name) => stages[resolveInside(root, name)]?.inputs ?? []);
+    },
+    async recall(stages) {
+      const recalled = new Map<string, LoadedStage>();
+      for (const { uses, digest } of stages) {
+        recalled.set(uses, await importStage(uses, digest, cacheDir));
+      }
+      return recalled;
     },
   };
 }

@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { DropItem, DropRecord } from "../../core/drop-records.ts";
 import type { DropPhase } from "../../core/drop-records.ts";
 import { ClipscribeError } from "../../core/errors.ts";
-import type { JobId } from "../../core/ids.ts";
+import type { JobId, Sha256 } from "../../core/ids.ts";
 import type { DropLedger, KeptDrop } from "../../ports/drop-ledger.ts";
 
 /** Another process's transaction takes milliseconds. */
@@ -150,6 +150,9 @@ export function openDropLedger(file: string): DropLedger {
       const rows = sql.awaited.all() as { id: number; job: string; record: string }[];
       return rows.map(({ id, job, record }) => ({ id, job: job as JobId, item: readItem(record) }));
     },
+    countAwaited: () => (sql.awaitedCount.get() as { count: number }).count,
+    listPipelines: () =>
+      new Set((sql.pipelines.all() as { digest: Sha256 }[]).map(({ digest }) => digest)),
     readFact: (name) => (sql.fact.get(name) as { value: string } | undefined)?.value,
     writeFact: (name, value) => void sql.setFact.run(name, value),
     [Symbol.dispose]: () => database.close(),
@@ -181,6 +184,15 @@ function prepare(database: DatabaseSync) {
     awaited: database.prepare(
       `SELECT drops.id, drops.job, drop_items.record FROM drop_items
        JOIN drops ON drops.id = drop_items.drop_id WHERE awaited = 1 ORDER BY drops.id, position`,
+    ),
+    awaitedCount: database.prepare(
+      `SELECT count(*) AS count FROM drop_items
+       WHERE awaited = 1 AND record ->> '$.outcome' IS NULL`,
+    ),
+    pipelines: database.prepare(
+      `SELECT DISTINCT record ->> '$.pipeline.digest' AS digest FROM drops
+       WHERE record ->> '$.pipeline.digest' IS NOT NULL AND (phase IN ('hashed', 'acknowledged')
+       OR id IN (SELECT drop_id FROM drop_items WHERE awaited = 1))`,
     ),
     fact: database.prepare("SELECT value FROM facts WHERE name = ?"),
     setFact: database.prepare("INSERT OR REPLACE INTO facts VALUES (?, ?)"),
