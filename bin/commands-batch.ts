@@ -1,12 +1,13 @@
 /** The verbs of whoever hands over many files, and looks after what became of them. */
-import { Option } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 
-import { parseCount, parseUsd } from "./command-maker.ts";
-import type { CommandMaker } from "./command-maker.ts";
+import { parseCount, parseUsd, pipelineOption } from "./command-maker.ts";
+import type { CommandMaker, RunFlags } from "./command-maker.ts";
 
 type Json = { json?: boolean };
 type Look = Json & { plain?: boolean };
+type SubmitFlags = RunFlags & { vps?: boolean; urgent?: boolean; notify?: string };
 
 const JOB = "its id, or the end of it, as 7f3a";
 const json = (): Option => new Option("--json", "one JSON object");
@@ -21,6 +22,8 @@ Examples:
   clipscribe batch status 7f3a --watch
   clipscribe batch fetch 7f3a --output-dir results/`,
   );
+
+  addSubmit(batch, { setCode, io });
 
   batch
     .command("list")
@@ -86,6 +89,69 @@ Examples:
     );
 
   addControls(batch, { setCode, io });
+}
+
+function addSubmit(batch: Command, { setCode, io }: Omit<CommandMaker, "command">): void {
+  batch
+    .command("submit")
+    .description(
+      "hand over files, folders, lists of links, or links; ends when each has its ticket",
+    )
+    .argument("<what...>", "media, folders, .txt .urls .csv .url .webloc lists, https://… links")
+    .option("--vps", "servers do the work: refuse where no cloud is set up")
+    .option("--urgent", "before all that is not urgent")
+    .addOption(
+      new Option("--notify <email>", "is told when the job has ended").argParser(parseEmail),
+    )
+    .addOption(
+      new Option(
+        "--budget <usd>",
+        "what the job may cost in all; default: pipeline.yaml",
+      ).argParser(parseUsd),
+    )
+    .option("--again", "make a new job of what was handed over before")
+    .option("--keep-video", "download and send the picture too, though only the sound is needed")
+    .addOption(pipelineOption())
+    .option("--json", "one JSON object a line on stdout, logs on stderr")
+    .addOption(plain())
+    .option("--quiet", "only the job's id")
+    .option("--verbose", "more log lines on stderr")
+    .addHelpText(
+      "after",
+      `
+It says the price and the time first, and goes on unless that is over the budget (exit code 6, nothing
+begun). Cut off anywhere, the same command goes on with the same job. Exit code: 0 all handed off, 4 some
+could not be, 3 or 5 none, 8 out of reach.
+
+Examples:
+  clipscribe batch submit urls.txt --vps --notify me@example.org
+  clipscribe batch submit ~/Videos/council --budget 10
+  clipscribe batch submit talk.mp4 https://example.org/watch?v=x --urgent`,
+    )
+    .action(async (what: string[], flags: SubmitFlags) => {
+      const { batchSubmit } = await import("./batch-submit.ts");
+      const { vps, urgent, notify, budget, again, keepVideo, pipeline, ...shown } = flags;
+      const options = {
+        vps: vps ?? false,
+        lane: urgent === true ? ("urgent" as const) : ("batch" as const),
+        notify: notify ?? null,
+        budget: budget ?? null,
+        again: again ?? false,
+        keepVideo: keepVideo ?? false,
+        pipeline,
+        json: shown.json ?? false,
+        plain: shown.plain ?? false,
+        quiet: shown.quiet ?? false,
+        verbose: shown.verbose ?? false,
+      };
+      setCode(await batchSubmit(what, options, io));
+    });
+}
+
+function parseEmail(text: string): string {
+  // As DropOptions has it; the check is here so that the flag is named.
+  if (/^[^\s@"'<>,;:]+@[^\s@"'<>,;:]+\.[a-z]{2,}$/i.test(text)) return text;
+  throw new InvalidArgumentError("give one address, as me@example.org");
 }
 
 function addControls(batch: Command, { setCode, io }: Omit<CommandMaker, "command">): void {

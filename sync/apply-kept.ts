@@ -136,7 +136,10 @@ export async function downloadItem(
   });
 }
 
-export function downloadFolder({ folders }: AgentWorld, url: string): string {
+export function downloadFolder(
+  { folders }: { folders: Pick<AgentWorld["folders"], "downloads"> },
+  url: string,
+): string {
   return `${folders.downloads}/${slugOf(url, "video").slice(0, 40)}-${sha256Of(url).slice(0, 8)}`;
 }
 

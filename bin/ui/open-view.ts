@@ -14,8 +14,19 @@ export interface ViewOptions {
   verbose: boolean;
 }
 
-export interface OpenView {
-  view: RunView;
+/** What a view is drawn on. */
+export interface Surface {
+  mode: ViewMode;
+  write: (text: string) => void;
+  columns: number;
+  /** False for NO_COLOR and for what is no terminal. */
+  color: boolean;
+  /** Redraws the last lines: log-update, on a terminal. */
+  draw?: { show(text: string): void; done(): void };
+}
+
+export interface OpenView<View = RunView> {
+  view: View;
   log: Log;
   /** Aborts when the person interrupts. */
   signal: AbortSignal;
@@ -28,13 +39,20 @@ export async function openView(
   io: Io,
   itemCount: () => number,
 ): Promise<OpenView> {
+  return openViewOn(options, io, (surface) => openRunView({ ...surface, itemCount }));
+}
+
+export async function openViewOn<View extends Pick<RunView, "note" | "stop">>(
+  options: ViewOptions,
+  io: Io,
+  openOn: (surface: Surface) => View,
+): Promise<OpenView<View>> {
   const mode = modeOf(options, io);
-  const view = openRunView({
+  const view = openOn({
     mode,
     write: io.stdout,
     columns: io.columns ?? 80,
     color: io.columns !== null && !io.env["NO_COLOR"] && io.env["TERM"] !== "dumb",
-    itemCount,
     ...(mode === "terminal" && { draw: await openDraw() }),
   });
   const format = options.json ? "json" : "text";
@@ -67,7 +85,11 @@ export async function openDraw(): Promise<{ show(text: string): void; done(): vo
 }
 
 /** First: stop cleanly. Second: at once; whoever runs next takes the claim over. */
-function listenForInterrupt(io: Io, stop: AbortController, view: RunView): () => void {
+function listenForInterrupt(
+  io: Io,
+  stop: AbortController,
+  view: Pick<RunView, "note">,
+): () => void {
   return io.onInterrupt(() => {
     if (stop.signal.aborted) process.exit(EXIT.interrupted);
     view.note("stopping; press Ctrl-C again to stop at once");
