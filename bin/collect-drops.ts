@@ -15,6 +15,7 @@ import type { Source } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { LIST_EXTENSIONS, MAX_LIST_BYTES, parseUrlList } from "../core/url-list.ts";
 import type { Downloader } from "../ports/downloader.ts";
+import { fetchEach, notTried } from "./fetch-each.ts";
 import { hashSource } from "../sync/hash-source.ts";
 import { listFiles, sidecarsOf } from "../sync/list-files.ts";
 import type { FoundMedium } from "../sync/list-files.ts";
@@ -52,8 +53,6 @@ export interface CollectContext {
 
 /** A person waits for a one-off. */
 export const LANE: Lane = "urgent";
-/** Downloads at once: more looks like an attack to the sites. */
-const DOWNLOADS_AT_ONCE = 2;
 
 export async function collectDrops(
   args: readonly string[],
@@ -197,23 +196,27 @@ async function collectList(
       hint: "write one http or https address a line",
     });
   }
-  const queue = list.urls.entries();
-  const found: (Drop | { name: string; error: ErrorRecord })[] = [];
-  const worker = async (): Promise<void> => {
-    for (const [index, { url }] of queue) {
-      context.busy(`downloading ${index + 1} of ${list.urls.length}: ${url}`);
-      try {
-        found[index] = await download(url, context);
-      } catch (error) {
-        if (context.signal.aborted) throw error;
-        found[index] = { name: url, error: toErrorRecord(error) };
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: DOWNLOADS_AT_ONCE }, worker));
-  for (const each of found) {
-    if ("error" in each) collected.refused.push(each);
-    else collected.drops.push(each);
+  const { urls } = list;
+  const { found, gaveUp } = await fetchEach(
+    urls.map(({ url }) => url),
+    async (url, index) => {
+      context.busy(`downloading ${index + 1} of ${urls.length}: ${url}`);
+      return download(url, context);
+    },
+    context.signal,
+  );
+  for (const [index, each] of found.entries()) {
+    const name = urls[index]?.url ?? "";
+    if (each instanceof ClipscribeError)
+      collected.refused.push({ name, error: toErrorRecord(each) });
+    else if (each !== undefined) collected.drops.push(each);
+  }
+  const untried = urls.length - found.filter((each) => each !== undefined).length;
+  if (gaveUp !== undefined && untried > 0) {
+    collected.refused.push({
+      name: basename(path),
+      error: toErrorRecord(notTried(untried, gaveUp)),
+    });
   }
 }
 
