@@ -134,7 +134,7 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     pool: inlinePool,
     pipelines: {
       current: () => PIPELINE,
-      find: (digest) => (digest === PIPELINE.digest ? PIPELINE : undefined),
+      find: async (digest) => (digest === PIPELINE.digest ? PIPELINE : undefined),
     },
     providers: options.providers ?? { transcribers: [], chats: [], paid: new Map() },
     timestamps: null,

@@ -123,7 +123,7 @@ export async function openMachine(
       pool,
       pipelines: pipelines ?? {
         current: () => pipeline,
-        find: (digest) => (digest === pipeline.digest ? pipeline : undefined),
+        find: async (digest) => (digest === pipeline.digest ? pipeline : undefined),
       },
       providers,
       timestamps,

@@ -88,7 +88,7 @@ export async function openLivePipeline(
   return {
     file,
     current: () => loaded.pipeline,
-    find: (digest) => known.get(digest),
+    find: async (digest) => known.get(digest),
     [Symbol.dispose]: () => clearInterval(timer),
   };
 }

@@ -21,6 +21,8 @@ const MAX_TEXT_BYTES = 1024 * 1024;
 export interface LoadedPipeline {
   file: string;
   pipeline: CheckedPipeline;
+  /** Absolute paths of bundles that the stages' bundles import. */
+  shared: string[];
   /** Every file that its digest depends on: path, size, mtime in ms, inode. */
   stamps: FileStamp[];
   /** All that it takes to have it again once its files are others. */
@@ -80,7 +82,8 @@ export async function loadPipeline(file: string, home: string): Promise<LoadedPi
   const stages = checked.value.stages.map(({ uses, codeDigest: digest }) => ({ uses, digest }));
   const { digest } = checked.value;
   const kept = { schema: 1 as const, digest, file, text, texts: contents, stages };
-  return { file, pipeline: checked.value, stamps, kept };
+  const shared = (await bundler.shared()).map((name) => join(bundlesIn(home), name));
+  return { file, pipeline: checked.value, shared, stamps, kept };
 }
 
 /** The pipeline that was kept; undefined where its bundles are gone, or nothing was. */
@@ -101,10 +104,15 @@ export async function recallPipeline(
 
 function openBundler(home: string): StageBundler {
   return openStageBundler({
-    cacheDir: join(home, "bundles"),
+    cacheDir: bundlesIn(home),
     packagesDir: join(INSTALL_ROOT, "node_modules"),
     toolchain: TOOLCHAIN,
   });
+}
+
+/** Bundles by the digest of their content, of local and of pushed pipelines alike. */
+export function bundlesIn(home: string): string {
+  return join(home, "bundles");
 }
 
 export function stampOf(path: string): FileStamp {

@@ -7,6 +7,7 @@ import { addHouseCommands } from "./commands-house.ts";
 import { addInitCommands } from "./commands-init.ts";
 import { addLaptopCommands } from "./commands-laptop.ts";
 import { addMailCommands } from "./commands-mail.ts";
+import { addPipelineCommands } from "./commands-pipeline.ts";
 import { addServerCommands } from "./commands-server.ts";
 import { addWorkCommands } from "./commands-work.ts";
 import { readVersion } from "./install.ts";
@@ -54,6 +55,7 @@ export function defineCommands(io: Io, setCode: (code: number) => void): Command
   addServerCommands(maker);
   addMailCommands(maker);
   addCloudCommands(maker);
+  addPipelineCommands(maker);
   addHouseCommands(maker, program);
   return program;
 }

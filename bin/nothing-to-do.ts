@@ -20,6 +20,8 @@ export async function reportNothingToDo(
   io: Io,
 ): Promise<number | undefined> {
   const settings = await readSettings(io);
+  // What holds on a bucket may have been pushed from elsewhere.
+  if (settings.store.kind !== "disk") return undefined;
   const paths = args.map((arg) => resolve(io.cwd, arg));
   if (!paths.every((path) => existsSync(path))) return undefined;
   const named = paths.map((path) => realpathSync(path));

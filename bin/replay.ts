@@ -5,11 +5,10 @@ import { EXIT } from "../core/exit-codes.ts";
 import { isForced } from "../core/plan.ts";
 import { replayItems } from "../sync/replay-items.ts";
 import { openMachine } from "./compose.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
 import { readTarget } from "./item-target.ts";
-import { loadPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
+import { loadPipelineInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
 
 export async function replay(
@@ -20,7 +19,9 @@ export async function replay(
   const settings = await readSettings(io);
   const log = openLog({ write: io.stderr, format: flags.json ? "json" : "text", level: "warn" });
   await using machine = await openMachine(io, settings, log);
-  const { pipeline } = await loadPipeline(findPipelineFile(io, flags.pipeline), settings.home);
+  const { store, isShared } = machine;
+  const source = { io, settings, store, isShared, named: flags.pipeline };
+  const { pipeline } = await loadPipelineInForce(source);
   const { job, item } = readTarget(target);
   const { from } = flags;
   if (from !== undefined && pipeline.stages.every(({ id }) => id !== from)) {

@@ -28,9 +28,8 @@ import type { Io } from "./io.ts";
 import { collectResult } from "./item-results.ts";
 import type { ItemResult } from "./item-results.ts";
 import { handOver } from "./hand-over.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
-import { loadPipeline } from "./load-pipeline.ts";
-import type { LoadedPipeline } from "./load-pipeline.ts";
+import { loadPipelineInForce } from "./pipelines-in-force.ts";
+import type { PipelineOfCommand } from "./pipelines-in-force.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -57,13 +56,14 @@ export async function run(
 ): Promise<number> {
   const settings = await readSettings(io);
   const told = options.notify === undefined ? undefined : readNotify(options.notify);
-  const file = findPipelineFile(io, options.pipeline);
   let itemCount = 1;
   const { view, log, signal, close } = await openView(options, io, () => itemCount);
   await using machine = await openMachine(io, settings, log, overrides);
   try {
     view.busy("reading the pipeline");
-    const loaded = await loadPipeline(file, settings.home);
+    const { store, isShared } = machine;
+    const source = { io, settings, store, isShared, named: options.pipeline };
+    const loaded = await loadPipelineInForce(source);
     const collected = await collectDrops(args, io.cwd, {
       accept: loaded.pipeline.accept,
       ledger: machine.ledger,
@@ -110,7 +110,7 @@ export async function run(
 
 interface Job {
   machine: Machine;
-  loaded: LoadedPipeline;
+  loaded: PipelineOfCommand;
   collected: Collected;
   settings: Settings;
   view: RunView;
@@ -243,6 +243,7 @@ function takeSnapshot(
   results: ReadonlyMap<string, ItemResult>,
 ): void {
   const { named } = collected;
+  if (loaded.isPushed) return;
   const all = [...results.values()].every(
     ({ status, path }) => status === "complete" && path !== null,
   );

@@ -1,19 +1,21 @@
 /** `clipscribe runner`: takes tickets and works on them until it is told to stop. */
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 
+import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
+import { toErrorRecord } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { parseObjectKey } from "../core/keys.ts";
-import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
+import type { Pipelines } from "../runner/world.ts";
 import { assertConditions } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
-import { loadPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
+import { openPipelinesInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
 
 export interface RunnerFlags {
@@ -28,9 +30,16 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   const settings = await readSettings(io);
   const format = flags.json ? "json" : "text";
   const log = openLog({ write: io.stderr, format, level: flags.verbose ? "debug" : "info" });
-  const file = findPipelineFile(io, flags.pipeline);
   await using machine = await openMachine(io, settings, log);
-  const { pipeline } = await loadPipeline(file, settings.home);
+  const { store, isShared } = machine;
+  using ledger = openDropLedger(join(settings.home, "ledger.db"));
+  const source = { io, settings, store, isShared, named: flags.pipeline };
+  using pipelines = await openPipelinesInForce(source, ledger.listPipelines(), {
+    onChange: ({ digest }, changes) =>
+      log.info("another pipeline holds for what comes next", { digest, changes }),
+    onRefused: (error) =>
+      log.error("the pipeline stays as it was", { error: toErrorRecord(error) }),
+  });
   if (machine.isShared)
     await assertConditions(machine.store, parseObjectKey(`sys/probe-${randomUUID()}`));
   const retire = new AbortController();
@@ -43,7 +52,7 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   });
   try {
     while (!retire.signal.aborted) {
-      await serve({ machine, pipeline, log, retire: retire.signal, leave: leave.signal, flags });
+      await serve({ machine, pipelines, log, retire: retire.signal, leave: leave.signal, flags });
     }
     log.info("stopped");
     return EXIT.complete;
@@ -54,7 +63,7 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
 
 interface Service {
   machine: Machine;
-  pipeline: CheckedPipeline;
+  pipelines: Pipelines;
   log: Log;
   retire: AbortSignal;
   leave: AbortSignal;
@@ -62,10 +71,16 @@ interface Service {
 }
 
 /** One runner under one id, until it is told to stop or others took it for dead. */
-async function serve({ machine, pipeline, log, retire, leave, flags }: Service): Promise<void> {
-  const world = machine.openWorld(pipeline, (event) => report(log, event));
+async function serve({ machine, pipelines, log, retire, leave, flags }: Service): Promise<void> {
+  const pipeline = pipelines.current();
+  const world = machine.openWorld(pipeline, (event) => report(log, event), pipelines);
   await using working = await openRunner(world, { sweepPrefix: null, accepts: () => true });
-  log.info("ready", { runner: world.runner, pipeline: pipeline.name, items: world.items });
+  log.info("ready", {
+    runner: world.runner,
+    pipeline: pipeline.name,
+    digest: pipeline.digest,
+    items: world.items,
+  });
   await aborted(retire, working.lost);
   if (working.lost.aborted) {
     log.warn("others took this runner for dead: it starts anew", { runner: world.runner });

@@ -24,13 +24,12 @@ import { sweepIncoming } from "../sync/results-folder.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { dropLeftoverUploads } from "./drop-leftover-uploads.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
-import { openLivePipeline } from "./live-pipeline.ts";
-import type { LivePipeline } from "./live-pipeline.ts";
 import { openLog } from "./log.ts";
 import { makeFolder } from "./make-folder.ts";
 import { openAgentWorld } from "./open-agent-world.ts";
+import { openPipelinesInForce } from "./pipelines-in-force.ts";
+import type { PipelinesInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { describeStart, openUpView } from "./ui/up-view.ts";
@@ -66,11 +65,11 @@ export async function up(
   const log = openLog({ write: io.stderr, format, level: flags.verbose ? "info" : "warn" });
   await using machine = await openMachine(io, settings, log);
   using ledger = openDropLedger(join(settings.home, "ledger.db"));
-  const file = findPipelineFile(io, flags.pipeline);
-  const needed = ledger.listPipelines();
-  using pipelines = await openLivePipeline(file, settings.home, needed, {
+  const { store, isShared } = machine;
+  const source = { io, settings, store, isShared, named: flags.pipeline };
+  using pipelines = await openPipelinesInForce(source, ledger.listPipelines(), {
     onChange: (_, changes) =>
-      view.note(`the pipeline was saved and holds for what comes next: ${changes.join("; ")}`),
+      view.note(`another pipeline holds for what comes next: ${changes.join("; ")}`),
     onRefused: (error) => view.refused(error),
   });
   const stop = new AbortController();
@@ -106,7 +105,7 @@ interface Work {
   io: Io;
   settings: Settings;
   machine: Machine;
-  pipelines: LivePipeline;
+  pipelines: PipelinesInForce;
   ledger: DropLedger;
   view: UpView;
   files: DropFiles;

@@ -148,6 +148,18 @@ export const SETTINGS: readonly SettingSpec[] = [
     problem: (value) => (/^(?:yes|no)$/.test(value) ? undefined : "give yes or no"),
   },
   {
+    name: "CLIPSCRIBE_PIPELINE_PUBLIC_KEY",
+    fallback: null,
+    about: "file (PEM, Ed25519): only pushed pipelines that it signed are run",
+    problem: folder,
+  },
+  {
+    name: "CLIPSCRIBE_PIPELINE_SIGNING_KEY",
+    fallback: null,
+    about: "file (PEM, Ed25519) to sign pipelines with that are pushed",
+    problem: folder,
+  },
+  {
     name: "CLIPSCRIBE_TSA_URL",
     fallback: null,
     about: "timestamp authority (RFC 3161) for manifests",

@@ -90,7 +90,7 @@ async function claim(
   current: ItemVersion,
 ): Promise<Verdict | "lost-race"> {
   const { world, keys } = context;
-  const pipeline = world.pipelines.find(ticket.pipeline_digest);
+  const pipeline = await world.pipelines.find(ticket.pipeline_digest);
   if (pipeline === undefined) {
     return { action: "later", ms: FOREIGN_PIPELINE_MS, why: "its pipeline is not loaded here" };
   }

@@ -23,7 +23,8 @@ import type { RunnerListener } from "./runner-events.ts";
 export interface Pipelines {
   /** The one in force: what is dropped now goes through it. */
   current(): CheckedPipeline;
-  find(digest: Sha256): CheckedPipeline | undefined;
+  /** May bring it here first. */
+  find(digest: Sha256): Promise<CheckedPipeline | undefined>;
 }
 
 /** Calls that cost money, by provider name. */

@@ -22,13 +22,20 @@ export interface CommandEnd {
   stderr: string;
 }
 
+export interface RunnerStart {
+  env?: Record<string, string>;
+  args?: string[];
+  /** It goes by what was pushed, and has no file. */
+  pushed?: boolean;
+}
+
 export interface CloudWorld extends AsyncDisposable {
   dir: string;
   emulator: Emulator;
   /** Straight to the bucket, without tries. */
   store: ObjectStore;
   env: Record<string, string>;
-  startRunner(name: string, more?: { env?: Record<string, string>; args?: string[] }): ChildProcess;
+  startRunner(name: string, more?: RunnerStart): ChildProcess;
   clipscribe(...args: string[]): Promise<CommandEnd>;
   /** The same from another home: another computer of the same person. */
   clipscribeAt(home: string, ...args: string[]): Promise<CommandEnd>;
@@ -100,8 +107,9 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
     emulator,
     store,
     env,
-    startRunner(name, { env: more = {}, args = [] } = {}) {
-      return launch(["runner", "--pipeline", pipeline, "--json", ...args], name, more);
+    startRunner(name, { env: more = {}, args = [], pushed = false } = {}) {
+      const named = pushed ? [] : ["--pipeline", pipeline];
+      return launch(["runner", ...named, "--json", ...args], name, more);
     },
     clipscribe: async (...args) => runAt("laptop", args),
     clipscribeAt: async (home, ...args) => runAt(home, args),

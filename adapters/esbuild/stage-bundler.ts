@@ -50,6 +50,8 @@ export interface StageBundler extends StageLoader {
   inputs(root: string, uses: readonly string[]): Promise<[string, number, number, number][]>;
   /** Stages as they were bundled once, whatever their files hold by now. @throws `config`. */
   recall(stages: readonly BundledStage[]): Promise<Map<string, LoadedStage>>;
+  /** Files of the cache folder that bundles import, besides their own. */
+  shared(): Promise<string[]>;
 }
 
 export interface BundledStage {
@@ -87,6 +89,10 @@ export function openStageBundler(options: StageBundlerOptions): StageBundler {
       if (changed) await writeWhole(indexPath, JSON.stringify(index));
       return loaded;
     },
+    async shared() {
+      const { zod } = await readIndex(indexPath, options.toolchain);
+      return zod === "" ? [] : [zod];
+    },
     async inputs(root, uses) {
       const { stages } = await readIndex(indexPath, options.toolchain);
       return uses.flatMap((name) => stages[resolveInside(root, name)]?.inputs ?? []);
@@ -101,7 +107,12 @@ export function openStageBundler(options: StageBundlerOptions): StageBundler {
   };
 }
 
-async function importStage(uses: string, digest: Sha256, cacheDir: string): Promise<LoadedStage> {
+/** Loads the bundle of that digest from the folder. @throws `config` where it is no stage. */
+export async function importStage(
+  uses: string,
+  digest: Sha256,
+  cacheDir: string,
+): Promise<LoadedStage> {
   const bundlePath = join(cacheDir, `${digest}.mjs`);
   const module = await importBundle(uses, bundlePath);
   const definition = module.default as Partial<StageDefinition> | undefined;
