@@ -8,12 +8,11 @@ import type { Approval } from "../sync/approve-job.ts";
 import { awaitItems } from "./await-items.ts";
 import { LANE } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
 import { collectResult } from "./item-results.ts";
 import type { ItemResult } from "./item-results.ts";
 import { readJobId } from "./item-target.ts";
-import { loadPipeline } from "./load-pipeline.ts";
+import { loadPipelineInForce } from "./pipelines-in-force.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import { openView } from "./ui/open-view.ts";
@@ -29,14 +28,17 @@ export async function approve(name: string, options: ApproveOptions, io: Io): Pr
   const job = readJobId(name);
   const settings = await readSettings(io);
   const { user, results: resultsDir } = settings;
-  const file = findPipelineFile(io, options.pipeline);
   let approval: Approval = { items: [], jobUsd: 0 };
   const { view, log, signal, close } = await openView(options, io, () => approval.items.length);
   const results = new Map<string, ItemResult>();
   await using machine = await openMachine(io, settings, log);
   try {
-    const { pipeline } = await loadPipeline(file, settings.home);
-    const request = { user, job, budgetUsd: options.budget, pipelineDigest: pipeline.digest };
+    const { store, isShared } = machine;
+    const source = { io, settings, store, isShared, named: options.pipeline };
+    const { pipeline, isPushed } = await loadPipelineInForce(source);
+    // A pushed one that the job was held under is there still, whatever holds now.
+    const pipelineDigest = isPushed ? null : pipeline.digest;
+    const request = { user, job, budgetUsd: options.budget, pipelineDigest };
     approval = await approveJob(machine.store, systemClock, request);
     if (approval.items.length === 0) {
       view.stop();

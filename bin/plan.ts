@@ -19,9 +19,8 @@ import { describeTicket, readItemIds } from "../sync/submit-job.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
 import type { Io } from "./io.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
-import { loadPipeline } from "./load-pipeline.ts";
 import { openLog } from "./log.ts";
+import { loadPipelineInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
 
 /** Reading a header takes no longer. */
@@ -40,7 +39,9 @@ export async function plan(
   const settings = await readSettings(io);
   const log = openLog({ write: io.stderr, format: options.json ? "json" : "text", level: "warn" });
   await using machine = await openMachine(io, settings, log);
-  const { pipeline } = await loadPipeline(findPipelineFile(io, options.pipeline), settings.home);
+  const { store, isShared } = machine;
+  const source = { io, settings, store, isShared, named: options.pipeline };
+  const { pipeline } = await loadPipelineInForce(source);
   const signal = new AbortController().signal;
   const collected = await collectDrops(args, io.cwd, {
     accept: pipeline.accept,
@@ -50,7 +51,6 @@ export async function plan(
     signal,
     busy: () => undefined,
   });
-  const { store } = machine;
   const { user } = settings;
   const keys = keysOf(user);
   const world = machine.openWorld(pipeline, () => undefined);

@@ -48,7 +48,11 @@ function trial(
   const worldOf = (runner: string, more: Partial<RunnerWorld> = {}): RunnerWorld => {
     const world = engineWorld({ store, runner });
     t.after(() => rmSync(world.workDir, { recursive: true, force: true }));
-    return { ...world, pipelines: { current: () => pipeline, find: () => pipeline }, ...more };
+    return {
+      ...world,
+      pipelines: { current: () => pipeline, find: async () => pipeline },
+      ...more,
+    };
   };
   const own = engineWorld({ store });
   t.after(() => rmSync(own.workDir, { recursive: true, force: true }));
