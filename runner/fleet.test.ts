@@ -58,7 +58,7 @@ function crowd(store: ObjectStore) {
       {
         ...world,
         items: 10,
-        pipelines: { current: () => pipeline, find: () => pipeline },
+        pipelines: { current: () => pipeline, find: async () => pipeline },
         pool: {
           ...world.pool,
           async run(...task) {
