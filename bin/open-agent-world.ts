@@ -8,6 +8,7 @@ import { dropFiles } from "../adapters/drop-files/drop-files.ts";
 import { openFolderWatch } from "../adapters/folder-watch/folder-watch.ts";
 import { networkFileSystemOf, systemMountProbes } from "../adapters/folder-watch/mount-kind.ts";
 import { identityOf } from "../adapters/ledger/ledger.ts";
+import { openWriters } from "../adapters/system/open-writers.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
 import { ClipscribeError, isKind } from "../core/errors.ts";
@@ -52,6 +53,7 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
   };
   const network = await networkFileSystemOf(folders.inbox, systemMountProbes(io.platform));
   const { store } = machine;
+  const writers = openWriters(io.platform);
   return {
     user: settings.user,
     device: hostname(),
@@ -70,6 +72,7 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
     remember: (path, sha256, at) =>
       machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
     isMedium: async (path, signal) => isMedium(machine, path, signal),
+    isBeingWritten: async (path) => writers.has(path),
     async handOff({ submission, item, onProgress, signal }) {
       const { source, path } = item;
       if (source === null || path === null) throw new ClipscribeError("bug", "an item has no file");

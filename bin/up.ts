@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { dropFiles } from "../adapters/drop-files/drop-files.ts";
 import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
 import { acquireAgentLock } from "../adapters/system/agent-lock.ts";
+import { showNotice } from "../adapters/system/desktop-notice.ts";
+import { openKeepAwake } from "../adapters/system/keep-awake.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
@@ -20,6 +22,8 @@ import { openRunner } from "../runner/runner.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
 import type { Agent } from "../sync/agent.ts";
+import { formatLid, formatTimeOfDay } from "../sync/lid.ts";
+import type { LidAdvice } from "../sync/lid.ts";
 import { sweepIncoming } from "../sync/results-folder.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
@@ -119,6 +123,8 @@ async function serve(work: Work): Promise<void> {
   const isEmbedded = !machine.isShared;
   const { inbox, results } = settings;
   view.note(describeStart({ isEmbedded, inbox, results }));
+  using awake = openKeepAwake(work.io.platform);
+  const notify = noticesOf(work);
   let agent: Agent | undefined;
   const progress = openProgress({
     store: machine.store,
@@ -130,7 +136,11 @@ async function serve(work: Work): Promise<void> {
     resultsDir: results,
     pollMs: settings.pollMs,
     isGone,
-    onLid: (advice) => view.lid(advice),
+    onLid(advice) {
+      view.lid(advice);
+      awake.set(advice.lid === "keep-open");
+      notify(advice);
+    },
     onResult: (event) => view.result(event),
     onTrouble: (error) => view.note(`results wait: ${error.message}`),
     counts: () => agent?.counts ?? { waiting: 0, toHandOff: 0 },
@@ -162,6 +172,21 @@ async function serve(work: Work): Promise<void> {
   await agent[Symbol.asyncDispose]();
   await runner;
   await progress[Symbol.asyncDispose]();
+}
+
+/** What a person who has turned away must hear: once a change, and never what is so from the start. */
+function noticesOf({ io, view }: Work): (advice: LidAdvice) => void {
+  let before: LidAdvice["lid"] | null = null;
+  return (advice) => {
+    const isNews = before === "keep-open" && advice.lid !== "keep-open";
+    before = advice.lid;
+    if (!isNews) return;
+    const now = new Date();
+    const text = formatLid(advice, (at) => formatTimeOfDay(at, now));
+    showNotice({ platform: io.platform, env: io.env }, "ClipScribe", text).catch((error: unknown) =>
+      view.note(`no notice could be shown: ${String(error)}`),
+    );
+  };
 }
 
 /** Taken for dead, a runner starts anew under a new id. */

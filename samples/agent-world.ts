@@ -96,6 +96,7 @@ export function openAgentWorld(t: TestContext, options: AgentTestOptions = {}): 
     remember: (path, sha256, at) =>
       hashes.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
     isMedium: () => Promise.resolve(false),
+    isBeingWritten: () => Promise.resolve(false),
     async handOff({ submission, item, signal }) {
       if (item.source === null || item.path === null) throw new Error("not ready");
       if (!sourcesStay) {

@@ -273,6 +273,23 @@ describe("a drop that is still written", () => {
     assert.ok(existsSync(join(w.dir, "rejected", "marked.mp4.done")));
   });
 
+  test("held open by its writer, it waits through the longest pause, though it looks whole", async (t) => {
+    let isOpen = true;
+    const w = openAgentWorld(t, {
+      change: (world) => ({ ...world, isBeingWritten: () => Promise.resolve(isOpen) }),
+    });
+    w.drop("sound.wav", riff(900));
+    w.start();
+    // Longer than patience with what is cut off.
+    await delay(1_000);
+    assert.deepEqual(await w.tickets(), []);
+    assert.deepEqual(w.list("inbox"), ["sound.wav"]);
+    isOpen = false;
+
+    await w.until(() => w.ledger.countByPhase().done === 1);
+    assert.equal(w.events.filter(({ type }) => type === "waiting").length, 1);
+  });
+
   test("renamed to its name at the end, it is one drop", async (t) => {
     const w = openAgentWorld(t);
     w.start();
@@ -563,6 +580,13 @@ describe("a list of links", () => {
     assert.match(readFileSync(join(w.dir, "rejected", "links.txt.reason.txt"), "utf8"), /line 1/);
   });
 });
+
+function riff(bytes: number): Buffer {
+  const file = Buffer.alloc(bytes, 1);
+  file.write("RIFF", 0);
+  file.writeUInt32LE(bytes - 8, 4);
+  return file;
+}
 
 const INFO = {
   title: null,

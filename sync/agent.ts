@@ -225,7 +225,7 @@ function countWork({ inbox, kept }: State): AgentCounts {
     if (drop.phase !== "hashed") continue;
     toHandOff += items.filter(({ phase }) => phase !== "acknowledged" && phase !== "failed").length;
   }
-  return { waiting: inbox.size, toHandOff };
+  return { waiting: inbox.pending, toHandOff };
 }
 
 /** Starts a step; whatever comes of it, the loop looks at its drop again. */

@@ -114,19 +114,26 @@ async function applyProbe(
   signal: AbortSignal,
   onKept: (kept: KeptDrop) => void,
 ): Promise<void> {
+  const path = `${world.folders.inbox}/${drop.name}`;
+  if (drop.kind === "file" && !looked.isMarked && (await world.isBeingWritten(path))) {
+    return defer(world, inbox, drop, "a program still has it open for writing");
+  }
   const isMedium = classifyName(drop.name, world.pipeline().accept) === "medium";
   if (drop.kind === "folder" || !isMedium) return inbox.set(passProbe(drop));
-  const verdict = await probeMedium(world, `${world.folders.inbox}/${drop.name}`, signal);
+  const verdict = await probeMedium(world, path, signal);
   if (verdict.is === "whole") return inbox.set(passProbe(drop));
   const nowMs = world.clock.monotonicMs();
   const isOver = looked.isMarked || isOutOfPatience(drop, nowMs, world.rhythm);
   if (verdict.is === "foreign" || isOver) {
     return reject(world, inbox, drop, looked, notWhole(verdict.why), onKept);
   }
-  if (drop.shortSinceMs === null) {
-    world.listener({ type: "waiting", name: drop.name, why: verdict.why });
-  }
-  inbox.set(deferDrop(drop, nowMs, world.rhythm));
+  defer(world, inbox, drop, verdict.why);
+}
+
+/** Looked at again without an event; said once, until it changes. */
+function defer(world: AgentWorld, inbox: Inbox, drop: WaitingDrop, why: string): void {
+  if (drop.shortSinceMs === null) world.listener({ type: "waiting", name: drop.name, why });
+  inbox.set(deferDrop(drop, world.clock.monotonicMs(), world.rhythm));
 }
 
 async function applyRead(

@@ -32,6 +32,8 @@ export interface Inbox {
   due(nowMs: number, limit: number, isSkipped: (name: string) => boolean): WaitingDrop[];
   readonly nextMs: number;
   readonly size: number;
+  /** Without files of 0 bytes: nothing is on its way there. */
+  readonly pending: number;
   /** Names of caption files beside a medium. */
   captionsOf(name: string): string[];
   /** Whether a file is what was hashed: under its name, size, time and inode. */
@@ -47,11 +49,14 @@ export function createInbox(world: AgentWorld, isTaken: (name: string) => boolea
   const ready = new Set<string>();
   const companions = new Map<string, number>();
   const captions = new Set<string>();
+  const empty = new Set<string>();
   const told = new Set<string>();
   let nextOrphansMs = Infinity;
 
   function set(drop: WaitingDrop): void {
     waiting.set(drop.name, drop);
+    if (drop.fingerprint?.startsWith("0:") === true) empty.add(drop.name);
+    else empty.delete(drop.name);
     const isReady = drop.phase === "probing" || drop.phase === "hashing";
     if (isReady) ready.add(drop.name);
     else ready.delete(drop.name);
@@ -60,6 +65,7 @@ export function createInbox(world: AgentWorld, isTaken: (name: string) => boolea
 
   function remove(name: string): void {
     waiting.delete(name);
+    empty.delete(name);
     ready.delete(name);
   }
 
@@ -164,6 +170,9 @@ export function createInbox(world: AgentWorld, isTaken: (name: string) => boolea
     },
     get size() {
       return waiting.size;
+    },
+    get pending() {
+      return waiting.size - empty.size;
     },
     captionsOf: (name) => sidecarsOf(name, captions),
     isAs({ path, fingerprint }) {

@@ -5,14 +5,17 @@
 import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
+  closeSync,
   linkSync,
   mkdirSync,
+  openSync,
   readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -126,6 +129,20 @@ const KINDS: Record<string, { share: number; drop: Kind }> = {
       await pause(hand, 1_500);
       writeFileSync(path, bytes, { flag: "r+" });
       return { expected: [is(bytes, MOVED)] };
+    },
+  },
+  "whole, and still written": {
+    share: 3,
+    async drop(hand) {
+      const whole = bytesOf(hand, "held", 9_000);
+      const more = Buffer.concat([Buffer.from([0, 0, 0, 16]), Buffer.from("free12345678")]);
+      const path = pathOf(hand, `held ${hand.index}.mp4`);
+      const fd = openSync(path, "w");
+      writeSync(fd, whole);
+      await pause(hand, 2_500);
+      writeSync(fd, more);
+      closeSync(fd);
+      return { expected: [is(Buffer.concat([whole, more]), MOVED)] };
     },
   },
   "renamed at its end": {
