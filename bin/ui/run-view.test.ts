@@ -40,6 +40,32 @@ describe("what a run shows", () => {
     );
   });
 
+  test("where nothing moves, a line now and then says how far a long stage is", () => {
+    let text = "";
+    let now = 0;
+    const view = openRunView({
+      mode: "plain",
+      write: (part) => void (text += part),
+      columns: 80,
+      color: false,
+      itemCount: () => 1,
+      nowMs: () => now,
+    });
+    view.event({ ...about, type: "stage-started", stage: "audio", why: "first run" });
+    for (let second = 0; second < 70; second++) {
+      now = second * 1_000;
+      const fraction = second / 100;
+      view.event({ ...about, type: "stage-progress", stage: "audio", fraction, note: "sound" });
+    }
+    now += 40_000;
+    view.busy("downloading 3 of 9");
+
+    assert.equal(
+      text,
+      "  … audio is 30 % done: sound\n  … audio is 60 % done: sound\n  … downloading 3 of 9\n",
+    );
+  });
+
   test("many items show their ends", () => {
     const text = show(
       [

@@ -27,6 +27,7 @@ export interface RunViewOptions {
   color: boolean;
   /** Items of the job; one is shown by its stages, more by their ends. */
   itemCount: () => number;
+  nowMs?: () => number;
   /** Redraws the last lines: log-update, on a terminal. */
   draw?: { show(text: string): void; done(): void };
 }
@@ -79,11 +80,16 @@ function jsonView(write: (text: string) => void): RunView {
   };
 }
 
+/** Where nothing moves, a line in this time says that something does: who reads a log, or hears it. */
+const SAY_MS = 30_000;
+
 function lineView(options: RunViewOptions): RunView {
+  const { nowMs = () => performance.now() } = options;
   const running = new Map<string, Running>();
   let ended = 0;
   let busyText = "";
   let lastDrawMs = 0;
+  let lastSaidMs = nowMs();
   const paint = (word: string): string => {
     const color = COLORS[word];
     return options.color && color !== undefined ? `\u001b[${color}m${word}\u001b[0m` : word;
@@ -92,14 +98,18 @@ function lineView(options: RunViewOptions): RunView {
   function print(text: string): void {
     options.draw?.done();
     options.write(`${text}\n`);
+    lastSaidMs = nowMs();
     redraw(true);
+  }
+
+  function sayNowAndThen(text: string): void {
+    if (options.draw === undefined && nowMs() - lastSaidMs >= SAY_MS) print(`  … ${text}`);
   }
 
   function redraw(force: boolean): void {
     if (options.draw === undefined) return;
-    const nowMs = performance.now();
-    if (!force && nowMs - lastDrawMs < REDRAW_MS) return;
-    lastDrawMs = nowMs;
+    if (!force && nowMs() - lastDrawMs < REDRAW_MS) return;
+    lastDrawMs = nowMs();
     options.draw.show(
       renderRunning([...running], busyText, { ended, of: options.itemCount() }, options.columns),
     );
@@ -109,6 +119,7 @@ function lineView(options: RunViewOptions): RunView {
     note: (text) => print(safeLine(text, 2_000)),
     busy(text) {
       busyText = safeLine(text, options.columns);
+      sayNowAndThen(safeLine(text, 200));
       redraw(false);
     },
     stop() {
@@ -132,8 +143,10 @@ function lineView(options: RunViewOptions): RunView {
           return redraw(false);
         case "stage-progress": {
           const row = running.get(key);
-          if (row !== undefined)
-            Object.assign(row, { fraction: event.fraction, note: safeLine(event.note, 60) });
+          if (row === undefined) return;
+          row.fraction = event.fraction;
+          row.note = safeLine(event.note, 60);
+          sayNowAndThen(`${row.stage} is ${Math.floor(event.fraction * 100)} % done: ${row.note}`);
           return redraw(false);
         }
         case "stage-retry": {
