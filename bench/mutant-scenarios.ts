@@ -18,7 +18,6 @@ import { claimItem, planClaim, publishItem } from "../core/item-state.ts";
 import { parseObjectKey } from "../core/keys.ts";
 import { settleOnce } from "../core/money.ts";
 import type { ItemState } from "../core/records.ts";
-import type { LeasedEvent, EventQueue } from "../ports/event-queue.ts";
 import { failing } from "../ports/failing.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { openArtifactShelf } from "../runner/artifact-shelf.ts";
@@ -28,47 +27,22 @@ import { writeOwned } from "../runner/item-progress.ts";
 import { readItem, swapItem } from "../runner/item-record.ts";
 import { openJobMetadata } from "../runner/job-metadata.ts";
 import { openJobRows } from "../runner/job-rows.ts";
-import { openLiveness } from "../runner/liveness.ts";
 import { payOnce } from "../runner/paid-calls.ts";
 import { openRunner } from "../runner/runner.ts";
 import { openStageCache } from "../runner/stage-cache.ts";
 import { runTail } from "../runner/tail.ts";
 import { ITEM, JOB, KEYS, engineWorld, submit, ticketOf } from "./campaign-engine.ts";
+import { lostEvent, lostMessage, stolenWork, twoClaims } from "./mutant-fleet.ts";
 
-export type Switches = Partial<Defences> & { flushFile?: false; flushFolder?: false };
+export type Switches = Partial<Defences> & {
+  flushFile?: false;
+  flushFolder?: false;
+  heedConditions?: false;
+};
 export type Scenario = (switches: Switches) => Promise<string[]>;
 
 const ADDRESS = { lane: "urgent", user: ticketOf().user, job: JOB, item: ITEM, run: 1 } as const;
 const signal = AbortSignal.timeout(60_000);
-
-/** Two runners read the same state; both then try to take it. */
-const twoClaims: Scenario = async (defences) => {
-  const store = openMemoryStore();
-  await submit(store);
-  const gate = Promise.withResolvers<void>();
-  let waiting = 0;
-  const slow: ObjectStore = {
-    ...store,
-    async put(key, body, options) {
-      if (key === KEYS.item(JOB, ITEM) && ++waiting <= 2) {
-        if (waiting === 2) gate.resolve();
-        await gate.promise;
-      }
-      return store.put(key, body, options);
-    },
-  };
-  const claims = ["runner-a", "runner-b"].map(async (runner) => {
-    const world = engineWorld({ store: slow, defences, runner });
-    await using liveness = await openLiveness(world, () => []);
-    const verdict = await claimTicket(
-      { world, keys: KEYS, liveness, isActive: () => true },
-      ADDRESS,
-    );
-    return verdict.action;
-  });
-  const won = (await Promise.all(claims)).filter((action) => action === "claimed").length;
-  return won === 1 ? [] : [`${won} runners claimed one item`];
-};
 
 /** A runner that was taken for dead wakes up and publishes. */
 const zombie: Scenario = async (defences) => {
@@ -248,46 +222,6 @@ const lostTail = tailDeaths(async (store) => {
   return isDone ? [] : ["the ticket is gone, and nobody will finish the tail"];
 });
 
-/** What is acknowledged must be claimed: the message is the only sign until then. */
-const lostMessage: Scenario = async (defences) => {
-  const store = openMemoryStore();
-  const key = await submit(store);
-  const problems: string[] = [];
-  const acked = Promise.withResolvers<void>();
-  let events: LeasedEvent[] = [
-    {
-      id: "1",
-      leaseId: "l",
-      body: JSON.stringify({ action: "PutObject", object: { key } }),
-      attempts: 1,
-    },
-  ];
-  const queue: EventQueue = {
-    send: () => Promise.resolve(),
-    async pull({ signal: stop }) {
-      const taken = events;
-      events = [];
-      if (taken.length > 0) return taken;
-      await new Promise((resolve) => stop?.addEventListener("abort", resolve));
-      return [];
-    },
-    async ack() {
-      const state = (await readItem(store, KEYS.item(JOB, ITEM)))?.state;
-      if (state?.status === "queued")
-        problems.push("a message was acknowledged before its item was claimed");
-      acked.resolve();
-    },
-    retry: () => Promise.resolve(),
-  };
-  const runner = await openRunner(engineWorld({ store, queue, defences }), {
-    sweepPrefix: "inbox/",
-    accepts: () => true,
-  });
-  await acked.promise;
-  await runner[Symbol.asyncDispose]();
-  return problems;
-};
-
 /** The process dies while it pays: the record has to say that money may be gone. */
 const silentPayment: Scenario = async (defences) => {
   const store = openMemoryStore();
@@ -363,6 +297,13 @@ export const MUTANTS: { name: string; off: Switches; scenario: Scenario }[] = [
   { name: "manifest last", off: { manifestLast: false }, scenario: halfProjected },
   { name: "ticket last", off: { ticketLast: false }, scenario: lostTail },
   { name: "acknowledge after the claim", off: { ackAfterClaim: false }, scenario: lostMessage },
+  { name: "the store heeds conditions", off: { heedConditions: false }, scenario: twoClaims },
+  {
+    name: "liveness before takeover",
+    off: { livenessBeforeTakeover: false },
+    scenario: stolenWork,
+  },
+  { name: "sweep", off: { sweep: false }, scenario: lostEvent },
   { name: "paid intent first", off: { paidIntentFirst: false }, scenario: silentPayment },
   { name: "source identity", off: { sourceIdentity: false }, scenario: changedSource },
   { name: "fsync of the file", off: { flushFile: false }, scenario: powerCut },

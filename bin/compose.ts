@@ -152,6 +152,7 @@ function describeOffice({
   user,
   leaseMs,
   sweepMs,
+  stallMs,
 }: Settings): Omit<OfficeWorld, "store" | "log" | "mail" | "processes"> {
   return {
     runner: newRunnerId(),
@@ -159,7 +160,7 @@ function describeOffice({
     version: readVersion(),
     clock: systemClock,
     random: Math.random,
-    clocks: { leaseMs, sweepMs },
+    clocks: { leaseMs, sweepMs, stallMs },
   };
 }
 

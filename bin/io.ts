@@ -13,6 +13,8 @@ export interface Io {
   stdin?: () => ReadStream;
   /** Calls back at Ctrl-C or SIGTERM; returns how to stop listening. */
   onInterrupt(listener: () => void): () => void;
+  /** Ends the process at once: for what can't be waited for. */
+  exit?: (code: number) => void;
 }
 
 export function systemIo(): Io {
@@ -23,6 +25,7 @@ export function systemIo(): Io {
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
     stdin: () => process.stdin,
+    exit: (code) => process.exit(code),
     columns: process.stdout.isTTY ? process.stdout.columns : null,
     onInterrupt(listener) {
       process.on("SIGINT", listener).on("SIGTERM", listener);

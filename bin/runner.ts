@@ -52,7 +52,15 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   });
   try {
     while (!retire.signal.aborted) {
-      await serve({ machine, pipelines, log, retire: retire.signal, leave: leave.signal, flags });
+      await serve({
+        machine,
+        pipelines,
+        log,
+        retire: retire.signal,
+        leave: leave.signal,
+        flags,
+        exit: io.exit ?? (() => undefined),
+      });
     }
     log.info("stopped");
     return EXIT.complete;
@@ -61,17 +69,22 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   }
 }
 
-interface Service {
-  machine: Machine;
+export interface Service {
+  machine: Pick<Machine, "openWorld">;
   pipelines: Pipelines;
   log: Log;
   retire: AbortSignal;
   leave: AbortSignal;
-  flags: RunnerFlags;
+  flags: Pick<RunnerFlags, "drainMs">;
+  exit: (code: number) => void;
 }
 
+/** So long a runner that gets nothing done may take to close what it has open. */
+const CLOSE_MS = 10_000;
+
 /** One runner under one id, until it is told to stop or others took it for dead. */
-async function serve({ machine, pipelines, log, retire, leave, flags }: Service): Promise<void> {
+export async function serve(service: Service): Promise<void> {
+  const { machine, pipelines, log, retire, leave, flags, exit } = service;
   const pipeline = pipelines.current();
   const world = machine.openWorld(pipeline, (event) => report(log, event), pipelines);
   await using working = await openRunner(world, { sweepPrefix: null, accepts: () => true });
@@ -81,7 +94,12 @@ async function serve({ machine, pipelines, log, retire, leave, flags }: Service)
     digest: pipeline.digest,
     items: world.items,
   });
-  await aborted(retire, working.lost);
+  await aborted(retire, working.lost, working.stalled);
+  if (working.stalled.aborted) {
+    // What does not move may not end either; whatever it holds, a lease gives back.
+    setTimeout(() => exit(EXIT.bug), CLOSE_MS).unref();
+    throw working.stalled.reason;
+  }
   if (working.lost.aborted) {
     log.warn("others took this runner for dead: it starts anew", { runner: world.runner });
     return;

@@ -31,6 +31,7 @@ export interface Settings {
   user: UserId;
   leaseMs: number;
   sweepMs: number;
+  stallMs: number;
   pollMs: number;
   settleMs: number;
   allowPrivateUrls: boolean;
@@ -86,6 +87,7 @@ export function resolveAll(io: Io, config: Record<string, string>): Settings {
     ),
     user: UserId.parse(value("CLIPSCRIBE_USER")),
     leaseMs: ms("CLIPSCRIBE_LEASE_MS", SHARED_LEASE_MS),
+    stallMs: Number(value("CLIPSCRIBE_STALL_MS")),
     sweepMs: ms("CLIPSCRIBE_SWEEP_MS", SHARED_SWEEP_MS),
     pollMs: Number(value("CLIPSCRIBE_POLL_MS")),
     settleMs: Number(value("CLIPSCRIBE_SETTLE_MS")),

@@ -189,7 +189,7 @@ function noticesOf({ io, view }: Work): (advice: LidAdvice) => void {
   };
 }
 
-/** Taken for dead, a runner starts anew under a new id. */
+/** Taken for dead, or getting nothing done, a runner starts anew under a new id. */
 async function runEmbedded(work: Work, progress: Progress): Promise<void> {
   const { machine, pipelines, view, signal } = work;
   while (!signal.aborted) {
@@ -203,7 +203,7 @@ async function runEmbedded(work: Work, progress: Progress): Promise<void> {
     );
     await using runner = await openRunner(world, { sweepPrefix: null, accepts: () => true });
     await new Promise<void>((resolve) => {
-      const either = AbortSignal.any([signal, runner.lost]);
+      const either = AbortSignal.any([signal, runner.lost, runner.stalled]);
       if (either.aborted) resolve();
       either.addEventListener("abort", () => resolve(), { once: true });
     });

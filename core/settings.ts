@@ -66,6 +66,12 @@ export const SETTINGS: readonly SettingSpec[] = [
     problem: milliseconds,
   },
   {
+    name: "CLIPSCRIBE_STALL_MS",
+    fallback: "600000",
+    about: "a runner that gets nothing done for so long ends",
+    problem: milliseconds,
+  },
+  {
     name: "CLIPSCRIBE_POLL_MS",
     fallback: "5000",
     about: "longest wait between two pulls of a queue",

@@ -151,6 +151,7 @@ async function hasLivingOwner(
 ): Promise<boolean> {
   if (state.status !== "processing" || state.owner === null) return false;
   if (state.owner === context.world.runner) return context.isActive(address);
+  if (!context.world.defences.livenessBeforeTakeover) return false;
   return context.liveness.isAlive(state.owner);
 }
 

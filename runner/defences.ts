@@ -23,6 +23,10 @@ export interface Defences {
   paidIntentFirst: boolean;
   /** The source is compared with what was hashed, before and after a stage reads it. */
   sourceIdentity: boolean;
+  /** An item under way is taken over only from a runner that is dead. */
+  livenessBeforeTakeover: boolean;
+  /** Tickets are looked at again and again, whatever the queue says. */
+  sweep: boolean;
 }
 
 export const ALL_DEFENCES: Readonly<Defences> = {
@@ -36,4 +40,6 @@ export const ALL_DEFENCES: Readonly<Defences> = {
   ackAfterClaim: true,
   paidIntentFirst: true,
   sourceIdentity: true,
+  livenessBeforeTakeover: true,
+  sweep: true,
 };

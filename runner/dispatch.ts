@@ -26,6 +26,8 @@ export interface DispatchOptions {
   messages: Messages;
   /** Takes one ticket to its end; returns after how long to look at it again, if at all. */
   handle: (ticket: PendingTicket, leaveSlot: () => void) => Promise<number | undefined>;
+  /** Hears that a ticket was heard of, and that one was handled. */
+  note: (what: "heard" | "moved") => void;
   /** Once it aborts, nothing more is taken on. */
   stopping: AbortSignal;
 }
@@ -41,18 +43,23 @@ export interface Dispatch {
   /** Resolves at the next change of slots. */
   waitForChange(): Promise<void>;
   isBusy(address: TicketAddress): boolean;
+  /** True while any ticket is in hand, or has a slot to wait for. */
+  hasWork(): boolean;
   /** Takes nothing more on. */
   retire(): void;
   /** Resolves when all that is under way now has ended. */
   settle(): Promise<void>;
 }
 
-export function openDispatch({ world, messages, handle, stopping }: DispatchOptions): Dispatch {
+export function openDispatch(options: DispatchOptions): Dispatch {
+  const { world, messages, handle, note, stopping } = options;
   const { clock, log } = world;
   const pending = createPendingTickets();
   const busy = new Set<string>();
   const troubles = new Map<string, number>();
   const working = new Set<Promise<void>>();
+  /** Tickets that a timer brings back; one each, however often a sweep finds them meanwhile. */
+  const again = new Set<string>();
   let taken = 0;
   let isRetiring = false;
   const waiting: (() => void)[] = [];
@@ -97,11 +104,13 @@ export function openDispatch({ world, messages, handle, stopping }: DispatchOpti
       trouble(ticket, error);
     } finally {
       busy.delete(nameOfItem(ticket.address));
+      note("moved");
       leaveSlot();
     }
   }
 
   function add(key: string, address: TicketAddress, leaseId?: string): void {
+    note("heard");
     if (!busy.has(nameOfItem(address))) return pending.add(key, address, leaseId);
     const { leaseMs } = world.clocks;
     if (leaseId !== undefined) void messages.giveBack(address.lane, leaseId, leaseMs);
@@ -109,8 +118,11 @@ export function openDispatch({ world, messages, handle, stopping }: DispatchOpti
   }
 
   function lookAgain(ticket: Pick<PendingTicket, "key" | "address">, ms: number): void {
+    if (again.has(ticket.key)) return;
+    again.add(ticket.key);
     clock.sleep(ms, stopping).then(
       () => {
+        again.delete(ticket.key);
         add(ticket.key, ticket.address);
         pump();
       },
@@ -148,6 +160,7 @@ export function openDispatch({ world, messages, handle, stopping }: DispatchOpti
     hasRoomToWait: (lane) => pending.count(lane) < Math.max(1, freeSlots(lane)) * PENDING_A_SLOT,
     waitForChange: async () => new Promise<void>((resolve) => waiting.push(resolve)),
     isBusy: (address) => busy.has(nameOfItem(address)),
+    hasWork: () => busy.size > 0 || pending.count("urgent") + pending.count("batch") > 0,
     retire: () => void (isRetiring = true),
     async settle() {
       await Promise.all(working);

@@ -63,7 +63,7 @@ export function openSweeping(options: SweepingOptions): Sweeping {
       let dropsFrom: string | undefined;
       while (!signal.aborted) {
         await world.clock.sleep(world.clocks.sweepMs, signal).catch(() => undefined);
-        if (signal.aborted) return;
+        if (signal.aborted || !world.defences.sweep) return;
         await sweep(liveness, options.prefix);
         if (adoptions === null) continue;
         await unlessStopped("the dropped files could not be listed", async () => {

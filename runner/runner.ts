@@ -25,12 +25,14 @@ import { openJobMetadata } from "./job-metadata.ts";
 import { openJobRows } from "./job-rows.ts";
 import { openSweeping } from "./keep-sweeping.ts";
 import { openLiveness } from "./liveness.ts";
+import type { Liveness } from "./liveness.ts";
 import { openMailRoom } from "./mail-room.ts";
 import { openMessages } from "./messages.ts";
 import { pullLane } from "./pull-lane.ts";
 import { createPools } from "./slots.ts";
 import type { Pools } from "./slots.ts";
 import { openStageCache } from "./stage-cache.ts";
+import { openWatchdog } from "./watchdog.ts";
 import { watchControl } from "./watch-control.ts";
 import type { Workshop } from "./work-item.ts";
 import type { RunnerWorld } from "./world.ts";
@@ -45,6 +47,8 @@ export interface RunnerScope {
 export interface Runner extends AsyncDisposable {
   /** Aborts when others took this runner for dead: open a new one, under a new id. */
   readonly lost: AbortSignal;
+  /** Aborts, with the reason, when this process gets nothing done: its supervisor starts it anew. */
+  readonly stalled: AbortSignal;
   /** Has a ticket looked at without waiting for its message. */
   hint(ticketKey: string): void;
   /** Number of items under way. */
@@ -57,49 +61,21 @@ export interface Runner extends AsyncDisposable {
   drain(): Promise<void>;
 }
 
-export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promise<Runner> {
-  const { clock, store } = world;
-  const keys = keysOf(world.user);
-  const jobs = openJobMetadata(store, keys);
-  const messages = openMessages(world);
+export async function openRunner(given: RunnerWorld, scope: RunnerScope): Promise<Runner> {
+  const world: RunnerWorld = {
+    ...given,
+    listener(event) {
+      parts.watchdog.note("moved");
+      given.listener(event);
+    },
+  };
   const active: ActiveItems = new Map();
   const stop = new AbortController();
   const stopping = stop.signal;
   setMaxListeners(0, stopping);
-  const accepts = (address: TicketAddress): boolean => scope.accepts(address);
-
   const liveness = await openLiveness(world, () => [...active.keys()]);
-  const claims = {
-    world,
-    keys,
-    liveness,
-    isActive: (address: TicketAddress) => active.has(nameOfItem(address)),
-  };
-  const shop = openWorkshop(world, keys, { jobs, liveness });
-  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope, stopping });
-  const handle = openTicketHandler({
-    shop,
-    claims,
-    rows: openJobRows(store, keys, jobs, clock, mail.finisher.onFinished),
-    keys,
-    messages,
-    active,
-    stopping,
-  });
-  const dispatch = openDispatch({ world, messages, handle, stopping });
-  const looksAfterAll = scope.sweepPrefix === null;
-  const adoptions = looksAfterAll
-    ? openAdoptions({ world, keys, jobs, dispatch, messages, stopping })
-    : null;
-  const sweeping = openSweeping({
-    world,
-    keys,
-    dispatch,
-    adoptions,
-    prefix: scope.sweepPrefix,
-    accepts,
-    stopping,
-  });
+  const parts = openParts({ world, scope, active, liveness, stopping });
+  const { dispatch, adoptions, mail } = parts;
 
   function end(reason: () => Error): void {
     stop.abort();
@@ -107,24 +83,13 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   }
   const onLost = (): void => end(() => new ClaimLost(liveness.lost.reason));
   liveness.lost.addEventListener("abort", onLost, { once: true });
-
-  liveness.startWatching({
-    onDeath: (items) => void sweeping.takeOver(liveness, items),
-    onFleetChange: () => shop.adjustPools(),
-  });
-  const pulling = { world, dispatch, messages, accepts, adoptions, stopping };
-  const loops = [
-    pullLane(pulling, "urgent"),
-    pullLane(pulling, "batch"),
-    sweeping.keepSweeping(liveness),
-    watchControl(world, jobs, active, stopping),
-  ];
+  const loops = startLoops(parts, { world, scope, active, liveness, stopping });
 
   async function retire(withinMs: number): Promise<void> {
     adoptions?.retire();
     dispatch.retire();
     const left = new AbortController();
-    const late = clock.sleep(withinMs, left.signal).catch(() => undefined);
+    const late = world.clock.sleep(withinMs, left.signal).catch(() => undefined);
     await Promise.race([dispatch.settle(), late]);
     left.abort();
   }
@@ -138,6 +103,7 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
 
   return {
     lost: liveness.lost,
+    stalled: parts.watchdog.stalled,
     get active() {
       return active.size;
     },
@@ -158,12 +124,76 @@ export async function openRunner(world: RunnerWorld, scope: RunnerScope): Promis
   };
 }
 
+interface RunnerBase {
+  world: RunnerWorld;
+  scope: RunnerScope;
+  active: ActiveItems;
+  liveness: Liveness;
+  stopping: AbortSignal;
+}
+
+type Parts = ReturnType<typeof openParts>;
+
+/** Whoever looks after everything also has drops and the backlog to look after. */
+function looksAfterAll({ sweepPrefix }: RunnerScope): boolean {
+  return sweepPrefix === null;
+}
+
+function openParts({ world, scope, active, liveness, stopping }: RunnerBase) {
+  const keys = keysOf(world.user);
+  const jobs = openJobMetadata(world.store, keys);
+  const messages = openMessages(world);
+  const claims = {
+    world,
+    keys,
+    liveness,
+    isActive: (address: TicketAddress) => active.has(nameOfItem(address)),
+  };
+  const shop = openWorkshop(world, keys, { jobs, liveness });
+  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope });
+  const rows = openJobRows(world.store, keys, jobs, world.clock, mail.finisher.onFinished);
+  const handle = openTicketHandler({ shop, claims, rows, keys, messages, active, stopping });
+  const watchdog = openWatchdog({
+    world,
+    keys,
+    isBusy: () => dispatch.hasWork(),
+    longestStageMs: () => shop.longestStageMs(),
+    stopping,
+  });
+  const { note } = watchdog;
+  const dispatch = openDispatch({ world, messages, handle, note, stopping });
+  const adoptions = looksAfterAll(scope)
+    ? openAdoptions({ world, keys, jobs, dispatch, messages, stopping })
+    : null;
+  return { keys, jobs, messages, shop, mail, watchdog, dispatch, adoptions };
+}
+
+function startLoops(parts: Parts, base: RunnerBase): Promise<void>[] {
+  const { keys, jobs, messages, shop, watchdog, dispatch, adoptions } = parts;
+  const { world, scope, active, liveness, stopping } = base;
+  const accepts = (address: TicketAddress): boolean => scope.accepts(address);
+  const prefix = scope.sweepPrefix;
+  const sweeping = openSweeping({ world, keys, dispatch, adoptions, prefix, accepts, stopping });
+  liveness.startWatching({
+    onDeath: (items) => void sweeping.takeOver(liveness, items),
+    onFleetChange: () => shop.adjustPools(),
+  });
+  const pulling = { world, dispatch, messages, accepts, adoptions, stopping };
+  return [
+    pullLane(pulling, "urgent"),
+    pullLane(pulling, "batch"),
+    sweeping.keepSweeping(liveness),
+    watchControl(world, jobs, active, stopping),
+    ...(looksAfterAll(scope) ? [watchdog.watch()] : []),
+  ];
+}
+
 /** What the work on any item shares. */
 function openWorkshop(
   world: RunnerWorld,
   keys: Workshop["keys"],
   { jobs, liveness }: Pick<Workshop, "jobs" | "liveness">,
-): Workshop & { adjustPools: () => void } {
+): Workshop & { adjustPools: () => void; longestStageMs: () => number } {
   const { store, log, defences } = world;
   const shelf = openArtifactShelf(store, keys, defences);
   const cache = openStageCache(store, keys, shelf, log, defences);
@@ -178,5 +208,8 @@ function openWorkshop(
   const adjustPools = (): void => {
     for (const each of pools.values()) each.adjust();
   };
-  return { world, keys, shelf, cache, liveness, jobs, budgets, poolsOf, adjustPools };
+  const longestStageMs = (): number =>
+    Math.max(0, ...[...pools.keys()].flatMap(({ stages }) => stages.map((s) => s.timeoutMs)));
+  const shared = { world, keys, shelf, cache, liveness, jobs, budgets, poolsOf };
+  return { ...shared, adjustPools, longestStageMs };
 }

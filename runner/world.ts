@@ -59,6 +59,8 @@ export interface RunnerClocks {
   /** Others take this runner for dead when its record stood still for so long. */
   leaseMs: number;
   sweepMs: number;
+  /** A runner that gets nothing done for so long ends. */
+  stallMs: number;
 }
 
 /** What it takes to finish jobs and to send messages: no stage runs there. */

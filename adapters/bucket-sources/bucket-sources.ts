@@ -17,6 +17,8 @@ import type { LocatedSource, Sources } from "../../ports/sources.ts";
 
 /** Longer than any stage that reads one: nobody's file goes while it is read. */
 const UNUSED_MS = 25 * 60 * 60 * 1000;
+/** A download that nobody has written to for so long is a dead process's. */
+const DEAD_PART_MS = 15 * 60 * 1000;
 /** Left for what is made of the medium. */
 const SPARE_BYTES = 512 * 1024 * 1024;
 
@@ -126,9 +128,9 @@ export function firstOf(...places: readonly Sources[]): Sources {
 }
 
 export function removeUnused(dir: string): void {
-  const before = Date.now() - UNUSED_MS;
   for (const name of readdirSync(dir)) {
     const path = join(dir, name);
+    const before = Date.now() - (name.endsWith(".part") ? DEAD_PART_MS : UNUSED_MS);
     if ((statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < before) {
       rmSync(path, { force: true });
     }

@@ -1,0 +1,140 @@
+/** Scenarios of a fleet: what more than one runner, or a queue that fails, does to an item. */
+import { openMemoryStore } from "../adapters/memory/memory-store.ts";
+import type { EventQueue, LeasedEvent } from "../ports/event-queue.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { claimTicket } from "../runner/claim.ts";
+import { readItem } from "../runner/item-record.ts";
+import { openLiveness } from "../runner/liveness.ts";
+import { openRunner } from "../runner/runner.ts";
+import { ITEM, JOB, KEYS, engineWorld, submit, ticketOf } from "./campaign-engine.ts";
+import type { Scenario } from "./mutant-scenarios.ts";
+
+const ADDRESS = { lane: "urgent", user: ticketOf().user, job: JOB, item: ITEM, run: 1 } as const;
+
+/** Two runners read the same state; both then try to take it. */
+export const twoClaims: Scenario = async ({ heedConditions, ...defences }) => {
+  const memory = openMemoryStore();
+  const store: ObjectStore =
+    heedConditions === false
+      ? { ...memory, put: async (key, body) => memory.put(key, body) }
+      : memory;
+  await submit(store);
+  const gate = Promise.withResolvers<void>();
+  let waiting = 0;
+  const slow: ObjectStore = {
+    ...store,
+    async put(key, body, options) {
+      if (key === KEYS.item(JOB, ITEM) && ++waiting <= 2) {
+        if (waiting === 2) gate.resolve();
+        await gate.promise;
+      }
+      return store.put(key, body, options);
+    },
+  };
+  const claims = ["runner-a", "runner-b"].map(async (runner) => {
+    const world = engineWorld({ store: slow, defences, runner });
+    await using liveness = await openLiveness(world, () => []);
+    const verdict = await claimTicket(
+      { world, keys: KEYS, liveness, isActive: () => true },
+      ADDRESS,
+    );
+    return verdict.action;
+  });
+  const won = (await Promise.all(claims)).filter((action) => action === "claimed").length;
+  return won === 1 ? [] : [`${won} runners claimed one item`];
+};
+
+/** What is acknowledged must be claimed: the message is the only sign until then. */
+export const lostMessage: Scenario = async (defences) => {
+  const store = openMemoryStore();
+  const key = await submit(store);
+  const problems: string[] = [];
+  const acked = Promise.withResolvers<void>();
+  let events: LeasedEvent[] = [
+    {
+      id: "1",
+      leaseId: "l",
+      body: JSON.stringify({ action: "PutObject", object: { key } }),
+      attempts: 1,
+    },
+  ];
+  const queue: EventQueue = {
+    send: () => Promise.resolve(),
+    async pull({ signal: stop }) {
+      const taken = events;
+      events = [];
+      if (taken.length > 0) return taken;
+      await new Promise((resolve) => stop?.addEventListener("abort", resolve));
+      return [];
+    },
+    async ack() {
+      const state = (await readItem(store, KEYS.item(JOB, ITEM)))?.state;
+      if (state?.status === "queued")
+        problems.push("a message was acknowledged before its item was claimed");
+      acked.resolve();
+    },
+    retry: () => Promise.resolve(),
+  };
+  const runner = await openRunner(engineWorld({ store, queue, defences }), {
+    sweepPrefix: "inbox/",
+    accepts: () => true,
+  });
+  await acked.promise;
+  await runner[Symbol.asyncDispose]();
+  return problems;
+};
+
+/** A second runner hears of an item on which a living one works. */
+export const stolenWork: Scenario = async (defences) => {
+  const store = openMemoryStore();
+  const key = await submit(store);
+  const claims: string[] = [];
+  const ended = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const open = async (runner: string) => {
+    const world = engineWorld({ store, defences, runner });
+    const { pool } = world;
+    const slow: typeof pool = {
+      ...pool,
+      async run(...task) {
+        begun.resolve();
+        await world.clock.sleep(400);
+        return pool.run(...task);
+      },
+    };
+    const listener: typeof world.listener = ({ type }) => {
+      if (type === "item-claimed") claims.push(runner);
+      if (type === "item-ended") ended.resolve();
+    };
+    return openRunner(
+      { ...world, pool: slow, listener },
+      { sweepPrefix: "inbox/", accepts: () => true },
+    );
+  };
+  const first = await open("runner-a");
+  const second = await open("runner-b");
+  first.hint(key);
+  await begun.promise;
+  second.hint(key);
+  await ended.promise;
+  await Promise.all([first[Symbol.asyncDispose](), second[Symbol.asyncDispose]()]);
+  return claims.length === 1 ? [] : [`${claims.join(" and ")} worked on one item at once`];
+};
+
+/** A ticket whose event never comes. */
+export const lostEvent: Scenario = async (defences) => {
+  const store = openMemoryStore();
+  await submit(store);
+  const ended = Promise.withResolvers<boolean>();
+  const world = engineWorld({
+    store,
+    defences,
+    listener: ({ type }) => type === "item-ended" && ended.resolve(true),
+  });
+  const clocks = { ...world.clocks, leaseMs: 500, sweepMs: 50 };
+  const runner = await openRunner({ ...world, clocks }, { sweepPrefix: null, accepts: () => true });
+  const late = world.clock.sleep(5_000).then(() => false);
+  const found = await Promise.race([ended.promise, late]);
+  await runner[Symbol.asyncDispose]();
+  return found ? [] : ["a ticket whose event was lost is never worked on"];
+};
