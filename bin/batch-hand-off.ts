@@ -12,6 +12,7 @@ import type { DropItem } from "../core/drop-records.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { DropLedger, KeptDrop } from "../ports/drop-ledger.ts";
 import type { OpenFolderWatch } from "../ports/folder-watch.ts";
+import { fixedPipeline } from "../ports/pipeline-source.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
 import type { Machine } from "./compose.ts";
@@ -100,6 +101,7 @@ async function openOwnAgent(
     settings,
     machine,
     pipeline: () => pipeline,
+    pipelines: fixedPipeline(pipeline),
     listener,
     ledger: {
       ...ledger,

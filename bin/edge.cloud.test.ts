@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import {
   appendFileSync,
   cpSync,
@@ -124,6 +124,19 @@ publish: [out.txt, speech.ogg]
     throw new Error(`${item} has not ended: ${JSON.stringify(await cloud.readItem(JOB, item))}`);
   };
   return { dir, pipeline, write, cloud, medium, laptop, list, read, ran, ended };
+}
+
+async function until<Value>(
+  look: () => Promise<Value | undefined>,
+  what: string,
+  seconds = 90,
+): Promise<Value> {
+  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`${what} did not come in ${seconds} s`);
 }
 
 const stateOf = (state: ItemState, stage: string): string =>
@@ -311,6 +324,57 @@ describe("edge stages on a laptop, the rest on a runner elsewhere", { concurrenc
     writeFileSync(files[1] ?? "", "a good medium by now, which is long enough");
     await w.laptop({ files });
     assert.equal((await w.ended("b", 2)).status, "complete");
+  });
+
+  test("`up` prepares what is dropped, sends again what a server misses, and after a restart too", async (t) => {
+    const w = await world(t);
+    const home = join(w.cloud.dir, "laptop");
+    const inbox = join(home, "inbox");
+    mkdirSync(inbox, { recursive: true });
+    const startUp = (): ReturnType<typeof spawn> => {
+      const command = [
+        join(ROOT, "bin", "clipscribe.ts"),
+        "up",
+        "--pipeline",
+        w.pipeline,
+        "--json",
+      ];
+      const env = { ...w.cloud.env, CLIPSCRIBE_HOME: home, CLIPSCRIBE_SETTLE_MS: "300" };
+      const child = spawn(process.execPath, command, { env, cwd: w.dir, stdio: "ignore" });
+      t.after(() => child.kill("SIGKILL"));
+      return child;
+    };
+    const up = startUp();
+    cpSync(join(ROOT, "samples", "council-meeting.mp4"), join(inbox, "talk.mp4"));
+    const ticket = await until(async () => (await w.list("inbox/"))[0], "a ticket");
+    assert.deepEqual(await w.list("sources/"), []);
+    const job = ticket.split("/")[3] ?? "";
+    const lose = async (): Promise<void> => {
+      for (const key of [...(await w.list("blobs/")), ...(await w.list("cache/"))]) {
+        await w.cloud.store.delete(parseObjectKey(key));
+      }
+    };
+    const shown = (): number | undefined => {
+      const path = join(home, "results", job, "talk", "manifest.json");
+      return existsSync(path)
+        ? Manifest.parse(JSON.parse(readFileSync(path, "utf8"))).run
+        : undefined;
+    };
+    await lose();
+    w.cloud.startRunner("server");
+    assert.equal(await until(async () => shown(), "results of the second run"), 2);
+
+    up.kill("SIGTERM");
+    await lose();
+    const replay = await w.cloud.clipscribe("replay", `${job}/talk`, "--pipeline", w.pipeline);
+    assert.equal(replay.code, 0, replay.stderr);
+    await until(async () => {
+      const state = await w.cloud.readItem(job, "talk");
+      return state?.status === "held" ? state : undefined;
+    }, "the replay's end");
+    startUp();
+    assert.equal(await until(async () => (shown() === 4 ? 4 : undefined), "its results"), 4);
+    assert.deepEqual(w.ran(), ["edge talk.mp4", "edge talk.mp4", "edge talk.mp4"]);
   });
 
   test("a network that is gone for a while is waited for: no try of a stage is lost", async (t) => {

@@ -3,7 +3,6 @@ import { mkdirSync, realpathSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
-import { sourceKey } from "../adapters/bucket-sources/bucket-sources.ts";
 import { dropFiles } from "../adapters/drop-files/drop-files.ts";
 import { openFolderWatch } from "../adapters/folder-watch/folder-watch.ts";
 import { networkFileSystemOf, systemMountProbes } from "../adapters/folder-watch/mount-kind.ts";
@@ -16,11 +15,12 @@ import { captionLanguages, needsPicture } from "../core/picture-needed.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
+import type { PipelineSource } from "../ports/pipeline-source.ts";
 import { politeDownloader } from "../ports/polite-downloader.ts";
 import type { AgentEvent, AgentPipeline, AgentWorld } from "../sync/agent-world.ts";
 import { PATIENCE_MS } from "../sync/drop-state.ts";
 import { submitJob } from "../sync/submit-job.ts";
-import { uploadSource } from "../sync/upload-source.ts";
+import { openAgentHandOff } from "./agent-hand-off.ts";
 import type { Machine } from "./compose.ts";
 import type { Io } from "./io.ts";
 import type { Settings } from "./settings.ts";
@@ -35,13 +35,16 @@ export interface AgentParts {
   ledger: DropLedger;
   /** What holds for the next drop. */
   pipeline: () => CheckedPipeline;
+  /** For what runs before the ticket. */
+  pipelines: PipelineSource;
   /** What a campaign changes. */
   files?: DropFiles;
   listener: (event: AgentEvent) => void;
 }
 
 export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
-  const { io, settings, machine, ledger, pipeline, files = dropFiles, listener } = parts;
+  const { io, settings, machine, ledger, files = dropFiles, listener } = parts;
+  const { pipeline, pipelines } = parts;
   const real = (path: string): string => realpathSync(path);
   const downloads = join(settings.home, "downloads");
   mkdirSync(downloads, { recursive: true });
@@ -73,23 +76,14 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
       machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
     isMedium: async (path, signal) => isMedium(machine, path, signal),
     isBeingWritten: async (path) => writers.has(path),
-    async handOff({ submission, item, onProgress, signal }) {
-      const { source, path } = item;
-      if (source === null || path === null) throw new ClipscribeError("bug", "an item has no file");
-      if (machine.isShared) {
-        await uploadSource(store, sourceKey(settings.user, source), {
-          path,
-          source,
-          uploads: machine.uploads,
-          signal,
-          onProgress: ({ doneBytes, totalBytes }) =>
-            onProgress(totalBytes === 0 ? 1 : doneBytes / totalBytes, "uploading"),
-        });
-      }
-      const [handoff] = await submitJob(store, systemClock, submission);
-      if (handoff === undefined) throw new ClipscribeError("bug", "nothing was handed off");
-      return handoff;
-    },
+    handOff: machine.isShared
+      ? openAgentHandOff(machine, pipelines)
+      : async ({ submission }) => {
+          // Its edge stages are the runner's, in this process.
+          const [handoff] = await submitJob(store, systemClock, submission);
+          if (handoff === undefined) throw new ClipscribeError("bug", "nothing was handed off");
+          return handoff;
+        },
     listener,
   };
 }

@@ -15,11 +15,12 @@ import type { PipelineSource } from "../ports/pipeline-source.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import { sidecarsOf } from "../sync/list-files.ts";
 import { planResend } from "../sync/plan-resend.ts";
+import type { PrepareItem } from "../sync/prepare-port.ts";
 import { resendItem } from "../sync/resend-item.ts";
 import type { Resent } from "../sync/resend-item.ts";
 import { readRecord } from "../sync/stored-records.ts";
 import type { Machine } from "./compose.ts";
-import { openPrepareItem } from "./prepare-items.ts";
+import { openItemPreparer } from "./prepare-items.ts";
 
 export interface ResendOptions {
   machine: Machine;
@@ -54,14 +55,10 @@ export async function resendMissing(
   if (decision.action !== "resend") return decision;
   if (path === undefined || pipeline === undefined) return { action: "none" };
   const metadata = (await readRecord(store, keys.metadata(job), Metadata))?.value;
-  const prepare = openPrepareItem({
-    machine,
-    pipeline,
-    listener,
-    pathOf: () => path,
-    keepVideo: () => metadata?.options["keep_video"] === true,
-    signal,
-  });
+  const keepVideo = metadata?.options["keep_video"] === true;
+  const prepareItem = openItemPreparer(machine, pipeline, listener);
+  const prepare: PrepareItem = async (ticket, before) =>
+    prepareItem({ ticket, before, path, keepVideo, signal });
   const sidecars = captionsBeside(path);
   try {
     return await resendItem(store, systemClock, { state, etag, sidecars, prepare });

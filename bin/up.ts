@@ -18,6 +18,7 @@ import { EXIT } from "../core/exit-codes.ts";
 import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { Log } from "../ports/log.ts";
+import type { PipelineSource } from "../ports/pipeline-source.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
@@ -38,6 +39,7 @@ import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { describeStart, openUpView } from "./ui/up-view.ts";
 import type { UpView } from "./ui/up-view.ts";
+import { openResends } from "./resends.ts";
 import { openProgress } from "./up-progress.ts";
 import type { Progress } from "./up-progress.ts";
 
@@ -126,6 +128,15 @@ async function serve(work: Work): Promise<void> {
   using awake = openKeepAwake(work.io.platform);
   const notify = noticesOf(work);
   let agent: Agent | undefined;
+  const { io, pipelines, files } = work;
+  const source: PipelineSource = {
+    current: () => Promise.resolve(pipelines.current()),
+    find: (digest) => Promise.resolve(pipelines.find(digest)),
+  };
+  const { user } = settings;
+  const about = { machine, user, ledger, clock: systemClock, pipelines: source, signal };
+  // On one machine nothing can be missed that is not missing here, too.
+  const resends = isEmbedded ? null : openResends({ ...about, note: (text) => view.note(text) });
   const progress = openProgress({
     store: machine.store,
     user: settings.user,
@@ -141,12 +152,14 @@ async function serve(work: Work): Promise<void> {
       awake.set(advice.lid === "keep-open");
       notify(advice);
     },
-    onResult: (event) => view.result(event),
+    onResult(event) {
+      view.result(event);
+      resends?.hear(event);
+    },
     onTrouble: (error) => view.note(`results wait: ${error.message}`),
     counts: () => agent?.counts ?? { waiting: 0, toHandOff: 0 },
     signal,
   });
-  const { io, pipelines, files } = work;
   const listener = (event: AgentEvent): void => {
     view.agent(event);
     progress.agent(event);
@@ -158,6 +171,7 @@ async function serve(work: Work): Promise<void> {
       machine,
       ledger,
       pipeline: pipelines.current,
+      pipelines: source,
       listener,
       files,
     }),
@@ -172,6 +186,7 @@ async function serve(work: Work): Promise<void> {
   await agent[Symbol.asyncDispose]();
   await runner;
   await progress[Symbol.asyncDispose]();
+  await resends?.[Symbol.asyncDispose]();
 }
 
 /** What a person who has turned away must hear: once a change, and never what is so from the start. */

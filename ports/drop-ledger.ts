@@ -43,6 +43,8 @@ export interface DropLedger extends Disposable {
   findPutBack(name: string): KeptDrop | undefined;
   hasJob(job: JobId): boolean;
   findJob(job: JobId): KeptDrop | undefined;
+  /** Newest first, what was handed off and what is on its way. */
+  listRecentJobs(max: number): JobId[];
   countByPhase(): Partial<Record<DropPhase, number>>;
 
   /**

@@ -10,7 +10,11 @@ const MAX_DEPTH = 8;
 const MAX_FILES = 200_000;
 
 /** Size, time of change and inode: what a rename keeps, and a writer does not. */
-export function fileFingerprint({ sizeBytes, mtimeNs, ino }: FileLook): string {
+export function fileFingerprint({
+  sizeBytes,
+  mtimeNs,
+  ino,
+}: Pick<FileLook, "sizeBytes" | "mtimeNs" | "ino">): string {
   return `${sizeBytes}:${mtimeNs}:${ino}`;
 }
 

@@ -98,7 +98,12 @@ async function putNextTicket(
   { input, run, user }: ItemState,
 ): Promise<{ run: number; ticket: ObjectKey } | undefined> {
   if (input === null) return undefined;
-  const next: Ticket = { ...input, run: run + 1, created_at: clock.now().toISOString() };
+  const next: Ticket = {
+    ...input,
+    resends: 0,
+    run: run + 1,
+    created_at: clock.now().toISOString(),
+  };
   const ticket = keysOf(user).ticket(input.lane, input.job_id, input.item_id, next.run);
   await putRecordIfAbsent(store, ticket, next);
   return { run: next.run, ticket };

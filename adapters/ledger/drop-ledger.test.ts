@@ -160,6 +160,15 @@ describe("the ledger of drops", () => {
     assert.deepEqual(ledger.listAwaited(), []);
   });
 
+  test("recent jobs come newest first, each once, and no more than asked for", (t) => {
+    const ledger = open(t);
+    const jobs = ["a", "b", "c"].map((name) => JobId.parse(`20261125-1800-${name}-7f3a`));
+    for (const job of [...jobs, ...jobs.slice(0, 1)]) ledger.add(drop({ job, phase: "done" }), []);
+    ledger.add(drop({ job: null, phase: "rejected" }), []);
+
+    assert.deepEqual(ledger.listRecentJobs(2), [jobs[0], jobs[2]]);
+  });
+
   test("a fact outlives the process", (t) => {
     const file = ledgerFile(t);
     const first = openDropLedger(file);

@@ -117,6 +117,8 @@ export function openDropLedger(file: string): DropLedger {
     },
     hasJob: (job) => sql.byJob.get(job) !== undefined,
     findJob: (job) => one(sql.byJob.get(job)),
+    listRecentJobs: (max) =>
+      (sql.recentJobs.all(max) as { job: string }[]).map(({ job }) => job as JobId),
     countByPhase() {
       const rows = sql.counts.all() as { phase: DropPhase; count: number }[];
       return Object.fromEntries(rows.map(({ phase, count }) => [phase, count]));
@@ -166,6 +168,9 @@ function prepare(database: DatabaseSync) {
     updateDrop: database.prepare("UPDATE drops SET phase = ?, job = ?, record = ? WHERE id = ?"),
     byId: database.prepare(`${drops} WHERE id = ?`),
     byJob: database.prepare(`${drops} WHERE job = ? ORDER BY id DESC LIMIT 1`),
+    recentJobs: database.prepare(
+      "SELECT job, max(id) AS last FROM drops WHERE job IS NOT NULL GROUP BY job ORDER BY last DESC LIMIT ?",
+    ),
     byPhase: database.prepare(`${drops} WHERE phase = ?`),
     bySha: database.prepare(
       `${drops} WHERE id IN (SELECT drop_id FROM drop_items WHERE sha256 = ?)
