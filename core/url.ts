@@ -1,5 +1,6 @@
 /** URLs from outside: http or https and nothing else, and never readable as an option. */
 import { ClipscribeError } from "./errors.ts";
+import { safeLine } from "./safe-text.ts";
 
 /** What browsers and servers take. */
 const MAX_URL_CHARS = 2_048;
@@ -28,4 +29,16 @@ export function checkUrl(text: string): URL {
     throw refuse("it holds a password", "remove user and password from it");
   }
   return url;
+}
+
+/** The last part of its path, or what a query names as the video. */
+export function titleOfUrl(url: URL): string {
+  const last = url.searchParams.get("v") ?? url.pathname.split("/").at(-1) ?? "";
+  let name = last;
+  try {
+    name = decodeURIComponent(last);
+  } catch {
+    // Not percent-encoded text; shown as it is.
+  }
+  return safeLine(name === "" ? url.hostname : name, 200);
 }

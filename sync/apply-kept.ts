@@ -15,6 +15,7 @@ import type { ItemId, JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { extensionOf, mediaTypeOf } from "../core/media-types.ts";
 import { ItemInfo, ItemState } from "../core/records.ts";
+import { titleOfUrl } from "../core/url.ts";
 import type { Metadata } from "../core/records.ts";
 import type { KeptDrop } from "../ports/drop-ledger.ts";
 import type { AgentWorld } from "./agent-world.ts";
@@ -25,6 +26,7 @@ import { companionName, moveOriginal } from "./move-original.ts";
 import type { Moved } from "./move-original.ts";
 import { assignItemIds } from "./plan-items.ts";
 import { readRecord } from "./stored-records.ts";
+import { announceJob } from "./submit-job.ts";
 import type { JobSubmission, SubmittedItem } from "./submit-job.ts";
 
 /** Pages that are asked at once; a host of them is asked as often as its manners allow. */
@@ -78,17 +80,17 @@ async function lookUpUrl(
   try {
     const look = await world.downloader.look(url, downloadFolder(world, url), { signal });
     if (look.kind === "video") {
-      titles.set(item.name, look.title ?? url);
+      titles.set(item.name, look.title ?? titleOfUrl(new URL(url)));
       return [item];
     }
     return look.videos.map(({ url: each, title }) => {
-      titles.set(each, title ?? each);
+      titles.set(each, title ?? titleOfUrl(new URL(each)));
       return { ...item, name: each, url: each };
     });
   } catch (thrown) {
     const error = asClipscribeError(thrown);
     if (!isKind(error, "contract", "missing", "denied")) throw error;
-    titles.set(item.name, url);
+    titles.set(item.name, titleOfUrl(new URL(url)));
     return [{ ...item, phase: "failed", error: toErrorRecord(error) }];
   }
 }
@@ -102,6 +104,11 @@ export async function downloadItem(
   const { ledger, listener, downloader } = world;
   const url = item.url ?? "";
   const job = jobOf(kept);
+  // From here on the job can be looked at from anywhere; a bucket that is away now is told later.
+  if (item.item !== null) {
+    const submission = describeJob(world, kept, item.item);
+    await announceJob(world.store, world.clock, submission).catch(() => undefined);
+  }
   const wanted = world.pipeline().download;
   const got = await downloader.fetch(url, downloadFolder(world, url), {
     signal,

@@ -45,6 +45,13 @@ export async function replayItems(
     if (state === undefined && request.item !== null) {
       throw new ClipscribeError("missing", "there is no such item", { details: { job, item } });
     }
+    if (state !== undefined && state.input === null && hasEnded(state)) {
+      if (request.item === null) continue;
+      throw new ClipscribeError("missing", "the item never had a file to work on", {
+        details: { job, item },
+        hint: "see why with `clipscribe batch status`, then submit its link again",
+      });
+    }
     if (state?.input == null || !hasEnded(state)) {
       if (request.item === null) continue;
       throw new ClipscribeError("conflict", "the item is under way", {

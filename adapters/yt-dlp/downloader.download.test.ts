@@ -1,91 +1,20 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { hasKind } from "../../core/errors.ts";
+import { makeStream, makeVideo, serveSite } from "../../samples/video-site.ts";
 import { openDownloader } from "./downloader.ts";
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), "clipscribe-download-"));
   t.after(() => rm(dir, { recursive: true, force: true }));
   return dir;
-}
-
-type Files = Record<string, { type: string; body: Buffer | string } | { location: string }>;
-
-async function serve(
-  t: TestContext,
-  files: Files,
-  host = "127.0.0.1",
-): Promise<{ origin: string; requests: string[] }> {
-  const requests: string[] = [];
-  const server = createServer((request, response) => {
-    const path = request.url ?? "";
-    requests.push(path);
-    const found = files[path];
-    if (found === undefined) {
-      response.writeHead(404).end();
-    } else if ("location" in found) {
-      response.writeHead(302, { location: found.location }).end();
-    } else {
-      const body = Buffer.from(found.body);
-      response.setHeader("content-type", found.type);
-      response.setHeader("content-length", body.length);
-      response.end(request.method === "HEAD" ? undefined : body);
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  t.after(() => server.close());
-  return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
-}
-
-function video(dir: string): Buffer {
-  const made = join(dir, "made.mp4");
-  execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=64x64:r=5", made]);
-  return readFileSync(made);
-}
-
-/** A page's stream: picture and sound apart, and captions, as sites serve it. */
-function stream(dir: string): Files {
-  const make = (name: string, input: string, codec: string[]): void => {
-    const list = join(dir, `${name}.m3u8`);
-    const hls = ["-f", "hls", "-hls_time", "2", "-hls_list_size", "0", "-hls_segment_filename"];
-    const files = [join(dir, `${name}%d.ts`), list];
-    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", input, ...codec, ...hls, ...files]);
-  };
-  make("picture", "testsrc=d=4:s=64x64:r=5", ["-c:v", "libx264"]);
-  make("sound", "sine=duration=4", ["-c:a", "aac"]);
-  const m3u8 = "application/vnd.apple.mpegurl";
-  const files: Files = {};
-  for (const name of readdirSync(dir)) {
-    if (/\.(?:ts|m3u8)$/.test(name)) {
-      const type = name.endsWith("ts") ? "video/mp2t" : m3u8;
-      files[`/${name}`] = { type, body: readFileSync(join(dir, name)) };
-    }
-  }
-  const captions = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nen.vtt\n#EXT-X-ENDLIST\n";
-  files["/captions.m3u8"] = { type: m3u8, body: captions };
-  const cue = "WEBVTT\n\n00:00:00.000 --> 00:00:03.000\nWe will vote tonight.\n";
-  files["/en.vtt"] = { type: "text/vtt", body: cue };
-  files["/talk.m3u8"] = {
-    type: m3u8,
-    body: [
-      "#EXTM3U",
-      '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="en",DEFAULT=YES,URI="sound.m3u8"',
-      '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="en",LANGUAGE="en",URI="captions.m3u8"',
-      '#EXT-X-STREAM-INF:BANDWIDTH=200000,CODECS="avc1.42c00a,mp4a.40.2",AUDIO="a",SUBTITLES="s"',
-      "picture.m3u8",
-      "",
-    ].join("\n"),
-  };
-  return files;
 }
 
 const io = {
@@ -97,8 +26,8 @@ const open = (allowPrivateUrls: boolean) => openDownloader({ io, settings: { all
 describe("yt-dlp", () => {
   test("fetches a file byte for byte, under a fixed name", async (t) => {
     const dir = await folder(t);
-    const body = video(dir);
-    const { origin } = await serve(t, { "/a%20talk.mp4": { type: "video/mp4", body } });
+    const body = makeVideo(dir);
+    const { origin } = await serveSite(t, { "/a%20talk.mp4": { type: "video/mp4", body } });
     const target = join(dir, "target");
 
     const { path, info } = await open(true).fetch(`${origin}/a%20talk.mp4`, target, {
@@ -111,7 +40,7 @@ describe("yt-dlp", () => {
   });
 
   test("a private address is refused before anything is asked of it", async (t) => {
-    const { origin, requests } = await serve(t, {});
+    const { origin, requests } = await serveSite(t, {});
     const dir = await folder(t);
 
     await assert.rejects(
@@ -123,9 +52,13 @@ describe("yt-dlp", () => {
 
   test("a page that leads into a private network gets nothing of it, by redirect or by name", async (t) => {
     // 127.0.0.1 plays the web, the rest of loopback this network.
-    const inside = await serve(t, { "/secret.mp4": { type: "video/mp4", body: "x" } }, "0.0.0.0");
+    const inside = await serveSite(
+      t,
+      { "/secret.mp4": { type: "video/mp4", body: "x" } },
+      "0.0.0.0",
+    );
     const { port } = new URL(inside.origin);
-    const outside = await serve(t, {
+    const outside = await serveSite(t, {
       "/talk.mp4": { location: `http://127.0.0.2:${port}/secret.mp4` },
       "/name.mp4": { location: `http://inside.example:${port}/secret.mp4` },
     });
@@ -172,7 +105,7 @@ describe("yt-dlp", () => {
   });
 
   test("what isn't there is an error that says so, and leaves no file that looks finished", async (t) => {
-    const { origin } = await serve(t, {});
+    const { origin } = await serveSite(t, {});
     const dir = await folder(t);
 
     await assert.rejects(
@@ -182,7 +115,7 @@ describe("yt-dlp", () => {
   });
 
   test("where sound is enough the picture is not even asked for, and captions come along", async (t) => {
-    const { origin, requests } = await serve(t, stream(await folder(t)));
+    const { origin, requests } = await serveSite(t, makeStream(await folder(t)));
     const dir = await folder(t);
     const url = `${origin}/talk.m3u8`;
     const look = await open(true).look(url, dir, { signal: t.signal });
@@ -213,8 +146,8 @@ describe("yt-dlp", () => {
     const rss = `<?xml version="1.0"?><rss version="2.0"><channel><title>All</title>${items.join("")}</channel></rss>`;
     const live =
       "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:9\n#EXTINF:4,\npicture0.ts\n";
-    const { origin } = await serve(t, {
-      ...stream(await folder(t)),
+    const { origin } = await serveSite(t, {
+      ...makeStream(await folder(t)),
       "/feed.xml": { type: "application/rss+xml", body: rss },
       "/live.m3u8": { type: "application/vnd.apple.mpegurl", body: live },
     });
@@ -241,7 +174,9 @@ describe("yt-dlp", () => {
     writeFileSync(join(extractors, "bad.py"), `open(${JSON.stringify(canary)}, "w")\n`);
     writeFileSync(join(home, ".config/yt-dlp/config"), `--exec "touch ${canary}"\n`);
     const dir = await folder(t);
-    const { origin } = await serve(t, { "/a.mp4": { type: "video/mp4", body: video(dir) } });
+    const { origin } = await serveSite(t, {
+      "/a.mp4": { type: "video/mp4", body: makeVideo(dir) },
+    });
     const env = { ...io.env, HOME: home, XDG_CONFIG_HOME: join(home, ".config") };
     const downloader = openDownloader({ io: { ...io, env }, settings: { allowPrivateUrls: true } });
 

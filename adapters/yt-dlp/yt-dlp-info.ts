@@ -1,12 +1,10 @@
 /** Reads what yt-dlp says of a medium: text of strangers, parsed, cut and made safe. */
-import { basename } from "node:path";
-
 import { z } from "zod";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ItemInfo } from "../../core/records.ts";
 import { safeLine } from "../../core/safe-text.ts";
-import { checkUrl } from "../../core/url.ts";
+import { checkUrl, titleOfUrl } from "../../core/url.ts";
 import type { Look } from "../../ports/downloader.ts";
 import { MAX_PLAYLIST, STEM } from "./yt-dlp-arguments.ts";
 
@@ -97,18 +95,6 @@ export function describeItem(info: SiteInfo, url: URL, fileName: string): ItemIn
     description: lineOf(info.description, 5_000),
     thumbnail_url: lineOf(info.thumbnail, 2_000),
   };
-}
-
-/** The last part of its path, or what a query names as the video. */
-export function titleOfUrl(url: URL): string {
-  const last = url.searchParams.get("v") ?? basename(url.pathname);
-  let name = last;
-  try {
-    name = decodeURIComponent(last);
-  } catch {
-    // Not percent-encoded text; shown as it is.
-  }
-  return safeLine(name === "" ? url.hostname : name, 200);
 }
 
 export function isLiveStream(url: URL): ClipscribeError {
