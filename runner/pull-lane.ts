@@ -14,6 +14,14 @@ import type { RunnerWorld } from "./world.ts";
 const PULL_WAIT_MS = 20_000;
 /** Messages of other people's work come back after this, doubled with each delivery. */
 const FOREIGN_DELAY_MS = 250;
+/**
+ * A runner works for one user, and runners of others pull from the same queue: so often is their
+ * message given back, until it counts as nobody's. Their sweep finds the ticket even then.
+ */
+const MAX_FOREIGN_DELIVERIES = 20;
+/** Short: of two runners, the right one gets it at every second try. */
+const OTHERS_DELAY_MS = 1_000;
+const MAX_OTHERS_DELAY_MS = 5_000;
 /** A check's message is left to it for so long; it asks every half second. */
 const CHECK_DELAY_MS = 3_000;
 /** Trouble of the queue is waited out so long at first, doubled each time. */
@@ -86,6 +94,11 @@ async function hear(
     if (adoptions === null) return giveBack();
     adoptions.add(meaning.key, { lane, leaseId: event.leaseId });
     return;
+  }
+  const isOfOthers = meaning.kind === "ticket" || meaning.kind === "drop";
+  if (isOfOthers && event.attempts <= MAX_FOREIGN_DELIVERIES) {
+    const delayMs = Math.min(MAX_OTHERS_DELAY_MS, OTHERS_DELAY_MS * event.attempts);
+    return messages.giveBack(lane, event.leaseId, delayMs);
   }
   if (meaning.kind === "check") return messages.giveBack(lane, event.leaseId, CHECK_DELAY_MS);
   if (meaning.kind === "unreadable") {
