@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 
 import fc from "fast-check";
 
+import { hasKind } from "./errors.ts";
 import { isOverlapping, planAccount } from "./account-plan.ts";
 import type { FoundAccount, FoundQueue, FoundRule } from "./account-plan.ts";
 import { wantedAccount } from "./account-wanted.ts";
@@ -147,6 +148,16 @@ describe("what has to be done to an account", () => {
     const { problems } = planAccount(wanted, { ...found, bucket });
 
     assert.equal(problems.length, rules.length);
+  });
+});
+
+describe("a bucket's name", () => {
+  test("is refused before anybody is asked where R2 or its queues would not take it", () => {
+    const needs = { accountId: "0".repeat(32), jurisdiction: "default", accept: ["mp4"] } as const;
+    for (const bucket of ["a.b.c", "ab", "-abc", "abc-", "Clips", "x".repeat(57)]) {
+      assert.throws(() => wantedAccount({ ...needs, bucket }), hasKind("config"), bucket);
+    }
+    assert.equal(wantedAccount({ ...needs, bucket: "x".repeat(56) }).queues.urgent.length, 63);
   });
 });
 

@@ -84,9 +84,22 @@ export interface AccountNeeds {
   webOrigins?: readonly string[];
 }
 
-/** @throws `config` where R2 takes no so many rules. */
+/** R2 takes 63, and queues as many, which are named after the bucket. */
+const BUCKET_NAME = /^[a-z0-9](?:[a-z0-9-]{1,54}[a-z0-9])$/;
+
+/** @throws `config` for a name that R2 does not take, and for more rules than it takes. */
 export function wantedAccount(needs: AccountNeeds): WantedAccount {
   const { accountId, bucket, jurisdiction, retention = DEFAULT_RETENTION } = needs;
+  if (!BUCKET_NAME.test(bucket)) {
+    throw new ClipscribeError(
+      "config",
+      "R2 takes no bucket of this name, or its queues' are too long",
+      {
+        details: { bucket },
+        hint: "use 3 to 56 of a-z, 0-9 and -, not at the ends, in CLIPSCRIBE_STORE",
+      },
+    );
+  }
   const rules = [
     ...LANES.map((lane) => rule(lane, `inbox/${lane}/`, "", `ClipScribe: ${lane} tickets`)),
     ...suffixesOf(needs.accept).map((suffix) =>

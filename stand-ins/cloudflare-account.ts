@@ -166,11 +166,7 @@ export async function startCloudflareStandIn(
         throw new Refusal(400, 10005, "The specified bucket name is not valid.");
       }
       if (buckets.some((each) => each.name === wanted && each.jurisdiction === jurisdiction)) {
-        throw new Refusal(
-          409,
-          10004,
-          "The bucket you tried to create already exists, and you own it.",
-        );
+        throw new Refusal(409, 10073, "Bucket name already exists.");
       }
       return shown(addBucket(wanted, jurisdiction));
     }

@@ -82,6 +82,11 @@ export async function requestAccount(
   const isGood = status >= 200 && status < 300 && answer.success && answer.isJson;
   if (isGood) return { result: answer.result, info: answer.info };
   if (status === 429) await wait(retryAfter, signal);
+  if (status < 300 && !answer.isJson) {
+    throw new ClipscribeError("transient", "something else answers in Cloudflare's place", {
+      hint: "sign in to the network that you are on, or correct CLOUDFLARE_API_BASE_URL",
+    });
+  }
   throw refusal(status, answer.errors, right);
 }
 
@@ -143,6 +148,7 @@ const BY_CODE: Record<number, [ErrorKind, string, string?]> = {
   7000: ["config", "there is no such account", "check CLOUDFLARE_ACCOUNT_ID"],
   7003: ["config", "there is no such account", "check CLOUDFLARE_ACCOUNT_ID"],
   10004: ["conflict", "the bucket is there already"],
+  10005: ["config", "R2 takes no bucket of this name", "use 3 to 63 of a-z, 0-9 and -"],
   10006: ["missing", "there is no such bucket"],
   10042: [
     "config",
@@ -150,6 +156,7 @@ const BY_CODE: Record<number, [ErrorKind, string, string?]> = {
     "enable it once in the dashboard, under R2",
   ],
   10059: ["missing", "there is no CORS configuration"],
+  10073: ["conflict", "a bucket of this name is there already"],
   10085: ["missing", "there is no such bucket in this jurisdiction"],
   10104: ["missing", "there is no such queue"],
   10253: [
@@ -160,10 +167,14 @@ const BY_CODE: Record<number, [ErrorKind, string, string?]> = {
   11000: ["missing", "there is no such queue"],
   11004: ["conflict", "the queue has a consumer already"],
   11009: ["conflict", "a queue of this name is there already"],
-  11014: ["conflict", "the event rules overlap others, or can't be taken"],
+  11014: [
+    "conflict",
+    "the event rules overlap others, or can't be taken",
+    "run `clipscribe cloud plan`: a rule of this bucket is in the way",
+  ],
 };
 /** Of a token: not valid, not for this account, or without the right. */
-const DENIED_CODES = [1000, 9106, 9109, 10000, 10001, 10003, 10106];
+const DENIED_CODES = [1000, 9106, 9109, 10000, 10003, 10106];
 
 function refusal(status: number, errors: readonly ApiError[], right: Right): ClipscribeError {
   const known = errors.find(({ code }) => BY_CODE[code] !== undefined);

@@ -7,6 +7,7 @@ const DENIED = [
   "InvalidAccessKeyId",
   "SignatureDoesNotMatch",
   "ExpiredToken",
+  "ExpiredRequest",
   "InvalidToken",
 ];
 const MISSING = ["NoSuchKey", "NotFound", "NoSuchUpload"];

@@ -52,7 +52,9 @@ function printPlan({ actions, problems, notes }: AccountPlan, io: Io): void {
 }
 
 function printCosts(costs: readonly MonthlyCost[], io: Io): void {
-  io.stdout("a month, after a year of use; an item is an hour of video of 0.5 GB:\n");
+  io.stdout(
+    "Cloudflare's bill a month, after a year of use; an item is an hour of video of 0.5 GB:\n",
+  );
   for (const cost of costs) {
     const { runners, itemsPerDay, storedGb, totalUsd, needsWorkersPaid } = cost;
     const who = `${runners} runner${runners === 1 ? "" : "s"}, ${itemsPerDay} items a day`;

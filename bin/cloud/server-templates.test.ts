@@ -1,7 +1,8 @@
 /** The unit and the cloud-init of a server: what they promise is measured, and what they name exists. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
@@ -12,7 +13,7 @@ import { systemIo } from "../io.ts";
 import { defineCommands } from "../main.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const UNIT = join(ROOT, "templates", "systemd", "clipscribe-runner.service");
+const UNIT = join(ROOT, "templates", "systemd", "clipscribe-runner@.service");
 /** By systemd 252: 9.2 is a unit without any of it, 1.3 one whose children see no network of their own. */
 const MOST_EXPOSURE = 1.5;
 
@@ -29,7 +30,12 @@ function directives(): Map<string, string[]> {
 
 describe("the unit of a runner", () => {
   test("is exposed by no more than 1.5, where systemd can measure it", (t) => {
-    const args = ["security", "--offline=true", "--no-pager", UNIT];
+    // systemd measures an instance, and knows it by its file's name.
+    const dir = mkdtempSync(join(tmpdir(), "clipscribe-unit-"));
+    t.after(() => rmSync(dir, { recursive: true, force: true }));
+    const instance = join(dir, "clipscribe-runner@anna.service");
+    copyFileSync(UNIT, instance);
+    const args = ["security", "--offline=true", "--no-pager", instance];
     const { status, stdout, error } = spawnSync("systemd-analyze", args, { encoding: "utf8" });
     if (error !== undefined) {
       t.diagnostic("no systemd-analyze on this machine: the directives alone are looked at");
