@@ -10,6 +10,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
+import { realDiskFs } from "../adapters/disk/disk-fs.ts";
+import type { DiskFs } from "../adapters/disk/disk-fs.ts";
 import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import { sha256Of } from "../core/digest.ts";
 import { ItemId, JobId, UserId } from "../core/ids.ts";
@@ -30,7 +32,7 @@ const FAIL_SHARE = 0.3;
 const RUNNERS = 3;
 const KILL_EVERY_MS = 4_000;
 const LEASE_MS = 2_000;
-const SWEEP_MS = 1_000;
+const SWEEP_MS = 3_000;
 /** Nobody is killed any more from here on; what waits then still has to arrive. */
 const CALM_SHARE = 0.98;
 const MAX_MS = 9 * 60_000;
@@ -52,7 +54,7 @@ const jobs = Array.from({ length: MESSAGES }, (_, at) =>
   JobId.parse(`20261125-0600-campaign-${String(at).padStart(5, "0")}`),
 );
 await using store = openDiskStore({ root: storeDir });
-await layJobs(store);
+await layUnflushed();
 const laidMs = Date.now();
 
 const totals = { kills: 0, starts: 0 };
@@ -130,6 +132,17 @@ function start(): void {
   });
   runners.add(child);
   child.once("close", () => runners.delete(child));
+}
+
+/** What is only laid down for the campaign need not outlive a power cut. */
+async function layUnflushed(): Promise<void> {
+  const fs: DiskFs = {
+    ...realDiskFs,
+    writeNew: (path, body) => realDiskFs.writeNew(path, body, false),
+    syncFolder: () => Promise.resolve(),
+  };
+  await using quick = openDiskStore({ root: storeDir, fs });
+  await layJobs(quick);
 }
 
 async function layJobs(into: ObjectStore): Promise<void> {

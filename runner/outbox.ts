@@ -38,7 +38,7 @@ const MAX_RETRY_MS = 60 * 60_000;
 export const MAX_SEND_ATTEMPTS = 84;
 /** No channel takes longer; this ends what hangs all the same. */
 const MAX_SEND_MS = 2 * 60_000;
-/** Between two passes at least so long, however much is due. */
+/** Between two looks at least so long, however much is due. */
 const MIN_SLEEP_MS = 50;
 
 export interface NewMessage extends Wording {
@@ -89,7 +89,6 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
   const sending = new Set<Promise<unknown>>();
   /** What a look found, while the object is the same: when it is due, by this clock. */
   const looked = new Map<ObjectKey, { etag: Etag; dueMs: number }>();
-  let wake: () => void = () => undefined;
 
   /** Runs one at a time a key; never rejects. */
   function track(key: ObjectKey, work: () => Promise<End>): Promise<End> {
@@ -137,7 +136,11 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
       if (isKind(error, "conflict")) return;
       throw error;
     }
-    if (slots.free === 0 || closing.signal.aborted) return wake();
+    if (closing.signal.aborted) return;
+    if (slots.free === 0) {
+      looked.set(key, { etag, dueMs: clock.monotonicMs() });
+      return;
+    }
     void track(key, async () => {
       using _slot = await slots.acquire(closing.signal);
       return send({ key, message, etag });
@@ -146,6 +149,7 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
 
   /** From a key of the listing to a claim; what is another's or not due is remembered. */
   async function look(key: ObjectKey, now: boolean): Promise<End> {
+    looked.delete(key);
     const address = parseOutboxKey(key);
     const found = await getIfPresent(store, key);
     if (found === undefined) return "left";
@@ -252,23 +256,11 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
     });
   }
 
-  /** Returns what became of what was due, and whether more is. */
-  async function pass(now: boolean): Promise<SendReport & { more: boolean }> {
-    const report = { sent: 0, waiting: 0, refused: 0, more: false };
-    const due: ObjectKey[] = [];
-    const seen = new Set<ObjectKey>();
-    const nowMs = clock.monotonicMs();
-    for await (const { key, etag } of store.list(keys.outboxes(), { signal: closing.signal })) {
-      if (seen.size >= MAX_KEYS_A_PASS) break;
-      seen.add(key);
-      const known = looked.get(key);
-      const isKnown = known?.etag === etag && known.dueMs > nowMs && !now;
-      if (!busy.has(key) && !isKnown) due.push(key);
-    }
-    for (const key of looked.keys()) if (!seen.has(key)) looked.delete(key);
+  /** Looks at these, so many at a time; returns what became of them. */
+  async function lookAt(keys: readonly ObjectKey[], now: boolean): Promise<SendReport> {
+    const report = { sent: 0, waiting: 0, refused: 0 };
     // Runners that look at the same moment begin at different ends.
-    const queue = shuffled(due, world.random).slice(0, MAX_LOOKS_A_PASS).values();
-    report.more = due.length > MAX_LOOKS_A_PASS;
+    const queue = shuffled(keys, world.random).values();
     const worker = async (): Promise<void> => {
       for (const key of queue) {
         if (closing.signal.aborted || liveness.lost.aborted) return;
@@ -282,26 +274,44 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
     return report;
   }
 
+  /** Lists what waits; returns what is due of it. */
+  async function listDue(now: boolean): Promise<ObjectKey[]> {
+    const due: ObjectKey[] = [];
+    const seen = new Set<ObjectKey>();
+    const nowMs = clock.monotonicMs();
+    for await (const { key, etag } of store.list(keys.outboxes(), { signal: closing.signal })) {
+      if (seen.size >= MAX_KEYS_A_PASS) break;
+      seen.add(key);
+      const known = looked.get(key);
+      const isKnown = known?.etag === etag && known.dueMs > nowMs && !now;
+      if (!busy.has(key) && !isKnown) due.push(key);
+    }
+    for (const key of looked.keys()) if (!seen.has(key)) looked.delete(key);
+    return due;
+  }
+
+  /** A listing a sweep; what is known to be due in between needs none. */
   async function keepSweeping(): Promise<void> {
+    let sweepAtMs = clock.monotonicMs() + world.clocks.sweepMs;
     while (!closing.signal.aborted) {
+      const dueMs = [...looked.values()].reduce((ms, each) => Math.min(ms, each.dueMs), sweepAtMs);
+      await clock.sleep(Math.max(MIN_SLEEP_MS, dueMs - clock.monotonicMs()), closing.signal);
       const nowMs = clock.monotonicMs();
-      const due = [...looked.values()].map(({ dueMs }) => Math.max(0, dueMs - nowMs));
-      await sleepUntilWoken(Math.min(world.clocks.sweepMs, ...due));
       try {
-        while ((await pass(false)).more) closing.signal.throwIfAborted();
+        if (nowMs < sweepAtMs) {
+          const due = [...looked].flatMap(([key, each]) => (each.dueMs <= nowMs ? [key] : []));
+          await lookAt(due, false);
+          continue;
+        }
+        const due = await listDue(false);
+        await lookAt(due.slice(0, MAX_LOOKS_A_PASS), false);
+        sweepAtMs = due.length > MAX_LOOKS_A_PASS ? nowMs : nowMs + world.clocks.sweepMs;
       } catch (error) {
         if (closing.signal.aborted) return;
         log.warn("the outbox could not be swept", { error: asClipscribeError(error).message });
-        await clock.sleep(world.clocks.sweepMs, closing.signal);
+        sweepAtMs = nowMs + world.clocks.sweepMs;
       }
     }
-  }
-
-  async function sleepUntilWoken(ms: number): Promise<void> {
-    const woken = new AbortController();
-    wake = () => woken.abort();
-    const signal = AbortSignal.any([closing.signal, woken.signal]);
-    await clock.sleep(Math.max(MIN_SLEEP_MS, ms), signal).catch(() => undefined);
   }
 
   async function settle(): Promise<void> {
@@ -311,14 +321,10 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
   const sweeping = sweeps ? keepSweeping().catch(() => undefined) : Promise.resolve();
   return {
     put,
-    async sendAll(now = false) {
-      const { more: _more, ...report } = await pass(now);
-      return report;
-    },
+    sendAll: async (now = false) => lookAt(await listDue(now), now),
     settle,
     async [Symbol.asyncDispose]() {
       closing.abort();
-      wake();
       await sweeping;
       // What is on its way gets there, within its own time.
       await settle();
