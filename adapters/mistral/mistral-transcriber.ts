@@ -10,6 +10,7 @@ import type { TranscribeAnswer } from "../../core/stage.ts";
 import type { Transcriber } from "../../ports/providers.ts";
 import { askTranscriber } from "../provider-http/ask-transcriber.ts";
 import { endpoint } from "../provider-http/base-url.ts";
+import { languageCode } from "../provider-http/language-code.ts";
 import { wordsToSegments } from "../provider-http/words-to-segments.ts";
 
 export interface MistralOptions {
@@ -79,7 +80,7 @@ function readAnswer(answer: z.infer<typeof Answer>): TranscribeAnswer {
   const single = spoken.filter(({ text }) => !/\s/.test(text.trim())).length;
   const areWords = spoken.length > 1 && single > spoken.length * 0.8;
   return {
-    language: answer.language ?? null,
+    language: languageCode(answer.language),
     segments: areWords ? wordsToSegments(spoken) : spoken,
   };
 }

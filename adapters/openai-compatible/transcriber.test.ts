@@ -57,6 +57,24 @@ describe("transcription by an OpenAI-compatible server", () => {
     );
   });
 
+  test("reads words inside of segments, and a language by its name", async (t) => {
+    const words = [
+      { word: " Good", start: 0, end: 0.4 },
+      { word: " evening.", start: 0.5, end: 1.1 },
+    ];
+    const half = [{ word: " Thank", start: 1.2, end: 1.4 }, { word: " 2" }];
+    const segments = [
+      { ...SEGMENTS[0], words },
+      { ...SEGMENTS[1], words: half },
+    ];
+    const { answer } = await ask(t, { body: { language: "english", segments } });
+    const heard = (await answer).answer as TranscribeAnswer;
+
+    assert.equal(heard.language, "en");
+    assert.deepEqual(heard.segments[0]?.words?.[1], { text: "evening.", start: 0.5, end: 1.1 });
+    assert.equal(heard.segments[1]?.words, undefined);
+  });
+
   test("gives each segment its own words, and the model's confidence", async (t) => {
     const words = ["Good", "evening.", "Thank", "you."].map((word, at) => ({
       word,

@@ -7,6 +7,7 @@ import type { TranscribeAnswer } from "../../core/stage.ts";
 import type { Transcriber } from "../../ports/providers.ts";
 import { askTranscriber } from "../provider-http/ask-transcriber.ts";
 import { endpoint } from "../provider-http/base-url.ts";
+import { languageCode } from "../provider-http/language-code.ts";
 import { wordsToSegments } from "../provider-http/words-to-segments.ts";
 
 export interface CompatibleTranscriberOptions {
@@ -16,6 +17,7 @@ export interface CompatibleTranscriberOptions {
   spec: TranscriberSpec;
 }
 
+const Word = z.object({ word: z.string(), start: z.number(), end: z.number() });
 const Timed = z.object({
   language: z.string().nullish(),
   segments: z
@@ -26,10 +28,12 @@ const Timed = z.object({
         end: z.number(),
         speaker: z.string().nullish(),
         avg_logprob: z.number().nullish(),
+        // whisper.cpp and WhisperX put them here, OpenAI beside the segments.
+        words: z.array(Word.partial({ start: true, end: true })).nullish(),
       }),
     )
     .nullish(),
-  words: z.array(z.object({ word: z.string(), start: z.number(), end: z.number() })).nullish(),
+  words: z.array(Word).nullish(),
 });
 /** Servers without `verbose_json` answer with the bare text. */
 const Answer = Timed.refine(({ segments, words }) => (segments ?? words) != null);
@@ -65,16 +69,22 @@ export function openCompatibleTranscriber(options: CompatibleTranscriberOptions)
   };
 }
 
-function readAnswer({ language, segments, words }: z.infer<typeof Answer>): TranscribeAnswer {
-  const timed = (words ?? []).map(({ word, start, end }) => ({ text: word.trim(), start, end }));
-  if (segments === undefined || segments === null) {
+type SpokenWord = NonNullable<TranscribeAnswer["segments"][number]["words"]>[number];
+
+function readAnswer(answer: z.infer<typeof Timed>): TranscribeAnswer {
+  const language = languageCode(answer.language);
+  const timed = timedWords(answer.words ?? []) ?? [];
+  if (answer.segments === undefined || answer.segments === null) {
     const spoken = timed.map((word) => ({ ...word, speaker: null }));
-    return { language: language ?? null, segments: wordsToSegments(spoken) };
+    return { language, segments: wordsToSegments(spoken) };
   }
   return {
-    language: language ?? null,
-    segments: segments.map(({ text, start, end, speaker, avg_logprob: score }) => {
-      const own = timed.filter((word) => word.start >= start - 0.01 && word.start < end);
+    language,
+    segments: answer.segments.map(({ text, start, end, speaker, avg_logprob: score, words }) => {
+      const own =
+        words === undefined || words === null
+          ? timed.filter((word) => word.start >= start - 0.01 && word.start < end)
+          : (timedWords(words) ?? []);
       return {
         text,
         start,
@@ -85,4 +95,14 @@ function readAnswer({ language, segments, words }: z.infer<typeof Answer>): Tran
       };
     }),
   };
+}
+
+/** Undefined where one has no time, as WhisperX leaves figures: the others' would be counted wrongly. */
+function timedWords(
+  words: readonly { word: string; start?: number | undefined; end?: number | undefined }[],
+): SpokenWord[] | undefined {
+  const timed = words.flatMap(({ word, start, end }) =>
+    start === undefined || end === undefined ? [] : [{ text: word.trim(), start, end }],
+  );
+  return timed.length === words.length ? timed : undefined;
 }

@@ -9,6 +9,7 @@ import type { TranscriberSpec } from "../../core/models.ts";
 import type { Transcriber } from "../../ports/providers.ts";
 import { askTranscriber } from "../provider-http/ask-transcriber.ts";
 import { endpoint } from "../provider-http/base-url.ts";
+import { languageCode } from "../provider-http/language-code.ts";
 import { wordsToSegments } from "../provider-http/words-to-segments.ts";
 
 export interface XaiTranscriberOptions {
@@ -55,7 +56,7 @@ export function openXaiTranscriber({ key, baseUrl, spec }: XaiTranscriberOptions
         signal,
         schema: Answer,
         read: (answer) => ({
-          language: codeOf(answer.language) ?? language,
+          language: languageCode(answer.language) ?? language,
           segments: wordsToSegments(
             answer.words.map(({ text, start, end, speaker, confidence }) => ({
               text,
@@ -70,13 +71,4 @@ export function openXaiTranscriber({ key, baseUrl, spec }: XaiTranscriberOptions
       });
     },
   };
-}
-
-/** Some answers name the language ("English") where others have its code. */
-function codeOf(language: string | null | undefined): string | null {
-  if (language == null || language === "") return null;
-  if (/^[a-z]{2,3}(?:-|$)/.test(language)) return language;
-  const names = new Intl.DisplayNames(["en"], { type: "language" });
-  const codes = "ar cs da de en es fa fi fil fr hi id it ja ko mk ms nl pl pt ro ru sv th tr vi zh";
-  return codes.split(" ").find((code) => names.of(code) === language) ?? null;
 }
