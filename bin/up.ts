@@ -50,6 +50,8 @@ export interface UpFlags {
   verbose: boolean;
 }
 
+const LOG_COLUMNS = 10_000;
+
 /** What a campaign changes; a person can't. */
 export interface UpOverrides {
   files?: DropFiles;
@@ -232,7 +234,8 @@ async function openView(flags: UpFlags, io: Io): Promise<UpView> {
   return openUpView({
     json: flags.json,
     write: io.stdout,
-    columns: io.columns ?? 80,
+    // A log breaks its own lines.
+    columns: io.columns ?? LOG_COLUMNS,
     now: () => new Date(),
     ...(log !== undefined && {
       draw: { show: (text: string) => log(text), done: () => log.clear() },

@@ -3,7 +3,7 @@
  * and what may be done with the lid, below. As JSON: every event, one object a line.
  */
 import { homedir } from "node:os";
-import { dirname, relative } from "node:path";
+import { basename, dirname, relative } from "node:path";
 
 import { toErrorRecord } from "../../core/errors.ts";
 import type { ClipscribeError } from "../../core/errors.ts";
@@ -93,9 +93,11 @@ function lineView(options: UpViewOptions): UpView {
     options.draw.show([rows, below].filter((each) => each !== "").join("\n"));
   }
 
-  function print(text: string): void {
+  function print(text: string, more: string | null = null): void {
     options.draw?.done();
-    options.write(`${formatTimeOfDay(options.now(), options.now())}  ${safeLine(text, 1_000)}\n`);
+    const time = formatTimeOfDay(options.now(), options.now());
+    options.write(wrapLine(`${time}  ${safeLine(text, 1_000)}`, options.columns));
+    if (more !== null) options.write(wrapLine(INDENT + safeLine(more, 500), options.columns));
     redraw(true);
   }
 
@@ -103,11 +105,7 @@ function lineView(options: UpViewOptions): UpView {
     text: string,
     error: { message: string; hint?: string | null | undefined },
   ): void {
-    print(`${text}: ${error.message}`);
-    if (error.hint == null) return;
-    options.draw?.done();
-    options.write(`       ${safeLine(error.hint, 500)}\n`);
-    redraw(true);
+    print(`${text}: ${error.message}`, error.hint ?? null);
   }
 
   return {
@@ -126,7 +124,7 @@ function lineView(options: UpViewOptions): UpView {
         return printError(what, event.error);
       }
       const text = describeAgentEvent(event);
-      if (text !== undefined) print(text);
+      if (text !== undefined) print(text, event.type === "rejected" ? event.hint : null);
     },
     runner(event) {
       const key = "stage" in event ? `${event.job_id}/${event.item_id}/${event.stage}` : "";
@@ -173,7 +171,7 @@ function lineView(options: UpViewOptions): UpView {
       if (isNews) print(text);
       else redraw(true);
     },
-    note: print,
+    note: (text) => print(text),
     refused(error) {
       options.draw?.done();
       const { report } = error as { report?: unknown };
@@ -210,13 +208,12 @@ function describeAgentEvent(event: AgentEvent): string | undefined {
     }
     case "done": {
       const failed = event.failed === 0 ? "" : `; ${event.failed} of its items can't be used`;
-      const where = event.target === null ? "" : `, the original is in ${shortPath(event.target)}`;
+      const where = event.target === null ? "" : ` → done/${short(basename(event.target))}`;
       return `${short(event.name)}: handed off${failed}${where}`;
     }
     case "rejected": {
-      const where = event.target === null ? "" : ` → ${shortPath(event.target)}`;
-      const hint = event.hint === null ? "" : ` (${event.hint})`;
-      return `${short(event.name)} can't be used: ${event.why}${hint}${where}`;
+      const where = event.target === null ? "" : ` → rejected/${short(basename(event.target))}`;
+      return `${short(event.name)} can't be used: ${event.why}${where}`;
     }
     case "gone":
       return `${short(event.name)}: ${event.why}`;
@@ -234,6 +231,22 @@ const TROUBLE_OVER = {
   store: "the store can be reached",
   network: "downloads go on",
 } as const;
+
+/** Under the text, beside the time. */
+const INDENT = " ".repeat(7);
+
+/** Exported for its test: breaks between words, so that a narrow terminal breaks nothing else. */
+export function wrapLine(text: string, columns: number): string {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length >= columns) {
+    const cut = rest.lastIndexOf(" ", columns - 1);
+    if (cut <= INDENT.length) break;
+    lines.push(rest.slice(0, cut));
+    rest = INDENT + rest.slice(cut + 1);
+  }
+  return `${[...lines, rest].join("\n")}\n`;
+}
 
 function short(name: string): string {
   return safeLine(name, NAME_CHARS);
