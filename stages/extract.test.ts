@@ -123,6 +123,17 @@ describe("extract, by offline rules", () => {
     assert.deepEqual([first?.contradictions, second?.contradictions], [[second?.id], [first?.id]]);
   });
 
+  test("hours of sums point at a few others each, not at all of them", async (t) => {
+    const said = Array.from(
+      { length: 300 },
+      (_, at) => `Norden Construction received $${at + 1} million.`,
+    );
+    const { relationships } = await find(t, transcriptOf(...said));
+
+    assert.equal(relationships.length, 300);
+    assert.ok(relationships.every(({ contradictions }) => contradictions.length === 10));
+  });
+
   test("nothing found is said with empty lists and no summary, not made up", async (t) => {
     const found = await find(t, transcriptOf("well", "you know"));
 

@@ -26,6 +26,9 @@ export const OFFLINE_MODEL = "offline/rules";
 const SOURCE = "offline-rules";
 /** Mentions of one entity beyond this add nothing to a report. */
 const MAX_EVIDENCE = 200;
+/** Who names more sums than this lists them; and ten hours of sums would point at each other. */
+const MAX_CONTRADICTIONS = 10;
+const NUMERIC: readonly EntityType[] = ["MONEY", "PERCENT", "CARDINAL", "DATE"];
 /** Key moments closer than this are one. */
 const MOMENT_GAP_S = 5;
 const MAX_TOPICS = 12;
@@ -222,25 +225,32 @@ function findRelationships(
 function markContradictions(
   relationships: (Relationship & { objectType: EntityType })[],
 ): Relationship[] {
-  const numeric: readonly EntityType[] = ["MONEY", "PERCENT", "CARDINAL", "DATE"];
-  return relationships.map(({ objectType, ...relationship }) => ({
-    ...relationship,
-    contradictions: relationships
-      .filter((other) => {
-        if (other.id === relationship.id || other.subject !== relationship.subject) return false;
-        const otherNumber =
-          other.predicate === relationship.predicate &&
-          other.objectType === objectType &&
-          numeric.includes(objectType) &&
-          other.object !== relationship.object;
-        const denied =
-          other.object === relationship.object &&
-          (other.predicate === `did not: ${relationship.predicate}` ||
-            relationship.predicate === `did not: ${other.predicate}`);
-        return otherNumber || denied;
-      })
-      .map(({ id }) => id),
-  }));
+  const bySubject = Map.groupBy(relationships, ({ subject }) => subject);
+  return relationships.map((relationship) => {
+    const { objectType: _type, ...rest } = relationship;
+    const contradictions: string[] = [];
+    for (const other of bySubject.get(relationship.subject) ?? []) {
+      if (contradicts(relationship, other)) contradictions.push(other.id);
+      if (contradictions.length >= MAX_CONTRADICTIONS) break;
+    }
+    return { ...rest, contradictions };
+  });
+}
+
+type Typed = Relationship & { objectType: EntityType };
+
+function contradicts(one: Typed, other: Typed): boolean {
+  if (other.id === one.id) return false;
+  const otherNumber =
+    other.predicate === one.predicate &&
+    other.objectType === one.objectType &&
+    NUMERIC.includes(one.objectType) &&
+    other.object !== one.object;
+  const denied =
+    other.object === one.object &&
+    (other.predicate === `did not: ${one.predicate}` ||
+      one.predicate === `did not: ${other.predicate}`);
+  return otherNumber || denied;
 }
 
 function findMoments(sentences: readonly Sentence[], quotes: QuoteIndex, max: number): KeyMoment[] {
