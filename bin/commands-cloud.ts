@@ -43,14 +43,15 @@ export function addCloudCommands({ command, setCode, io }: CommandMaker): void {
     .description("keys for a laptop: for hours, for one user's prefixes; run it on a server")
     .requiredOption("--user <name>", "whose prefixes")
     .addOption(ttlOption())
+    .option("--may-push", "may also push pipelines, which say what is done with everybody's drops")
     .option(
       "--json",
       "as CLIPSCRIBE_CREDENTIALS_COMMAND reads it (AWS calls it credential_process)",
     )
-    .action(async (flags: RunFlags & { user: string; ttl: number }) => {
+    .action(async (flags: RunFlags & { user: string; ttl: number; mayPush?: boolean }) => {
       const { cloudCredentials } = await import("./cloud/cloud-credentials.ts");
-      const { user, ttl: ttlSeconds, json = false } = flags;
-      setCode(await cloudCredentials({ user, ttlSeconds, json }, io));
+      const { user, ttl: ttlSeconds, mayPush = false, json = false } = flags;
+      setCode(await cloudCredentials({ user, ttlSeconds, mayPush, json }, io));
     });
   cloud
     .command("rclone")

@@ -204,7 +204,7 @@ export function openCloudflareAccount(
       // An API that knows no pages answers the same one again.
       const fresh = batch.filter(({ queue_id: id }) => !known.has(id));
       listed.push(...fresh);
-      const total = Number(info["total_count"] ?? info["count"] ?? 0);
+      const total = Number(info["total_count"] ?? 0);
       if (fresh.length === 0 || (total > 0 && listed.length >= total)) break;
     }
     const found: Record<Lane, FoundQueue | null> = { urgent: null, batch: null };

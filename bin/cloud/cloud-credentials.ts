@@ -8,33 +8,31 @@ import { EXIT } from "../../core/exit-codes.ts";
 import { UserId } from "../../core/ids.ts";
 import { prefixesOf } from "../../core/keys.ts";
 import { mintSessionCredentials } from "../../core/session-credentials.ts";
-import type { SessionCredentials, SessionWish } from "../../core/session-credentials.ts";
+import type { SessionCredentials } from "../../core/session-credentials.ts";
 import type { Io } from "../io.ts";
 import { readSettings } from "../settings.ts";
 import { readBucketPlace } from "./cloud-settings.ts";
 import type { BucketPlace } from "./cloud-settings.ts";
 
-/**
- * What an agent has of the rooms that are nobody's: it reads pipelines, which others push, and sees
- * whether a runner lives, but not what that works on.
- */
-const COMMON_PREFIXES = {
-  "pipelines/": undefined,
-  "sys/runners/": ["ListObjectsV2"],
-} as const;
-
 export interface UserCredentials {
   own: SessionCredentials;
-  /** By prefix. */
-  common: Readonly<Record<keyof typeof COMMON_PREFIXES, SessionCredentials>>;
+  /** Of what is nobody's own, by prefix. */
+  common: Readonly<Record<"pipelines/" | "sys/runners/", SessionCredentials>>;
+}
+
+export interface UserWish {
+  user: string;
+  ttlSeconds: number;
+  /** May also say what is done with what everybody drops: `clipscribe pipeline push`. */
+  mayPush?: boolean;
 }
 
 export async function cloudCredentials(
-  { user, ttlSeconds, json }: { user: string; ttlSeconds: number; json: boolean },
+  { json, ...wish }: UserWish & { json: boolean },
   io: Io,
 ): Promise<number> {
   const place = readBucketPlace(await readSettings(io));
-  const { own, common } = mintUserCredentials(place, user, ttlSeconds, new Date());
+  const { own, common } = mintUserCredentials(place, wish, new Date());
   if (json) {
     const others = Object.entries(common).map(([prefix, keys]) => [prefix, toProcessKeys(keys)]);
     const printed = { Version: 1, ...toProcessKeys(own), Prefixes: Object.fromEntries(others) };
@@ -43,7 +41,7 @@ export async function cloudCredentials(
   }
   io.stdout(
     [
-      `# ${place.bucket}, user ${user}, until ${own.expiresAt.toISOString()}`,
+      `# ${place.bucket}, user ${wish.user}, until ${own.expiresAt.toISOString()}`,
       `R2_ENDPOINT=${place.endpoint}`,
       `R2_ACCESS_KEY_ID=${own.accessKeyId}`,
       `R2_SECRET_ACCESS_KEY=${own.secretAccessKey}`,
@@ -57,8 +55,7 @@ export async function cloudCredentials(
 /** @throws `config` without long-lived keys, or for a name that is no user's. */
 export function mintUserCredentials(
   place: BucketPlace,
-  user: string,
-  ttlSeconds: number,
+  { user, ttlSeconds, mayPush = false }: UserWish,
   now: Date,
 ): UserCredentials {
   const { keys, accountId, bucket, endpoint } = place;
@@ -75,30 +72,23 @@ export function mintUserCredentials(
     });
   }
   const wish = { endpoint, accountId, parent: keys, bucket, ttlSeconds, now };
+  const reading = { ...wish, scope: "object-read-only" } as const;
+  const writing = { ...wish, scope: "object-read-write" } as const;
   return {
-    own: mintSessionCredentials({
-      ...wish,
-      scope: "object-read-write",
-      prefixes: prefixesOf(name.data),
-    }),
+    own: mintSessionCredentials({ ...writing, prefixes: prefixesOf(name.data) }),
     common: {
-      "pipelines/": mintCommon(wish, "pipelines/"),
-      "sys/runners/": mintCommon(wish, "sys/runners/"),
+      "pipelines/": mintSessionCredentials({
+        ...(mayPush ? writing : reading),
+        prefixes: ["pipelines/"],
+      }),
+      // That a runner lives, and not what it works on.
+      "sys/runners/": mintSessionCredentials({
+        ...reading,
+        actions: ["ListObjectsV2"],
+        prefixes: ["sys/runners/"],
+      }),
     },
   };
-}
-
-function mintCommon(
-  wish: Omit<SessionWish, "scope" | "prefixes">,
-  prefix: keyof typeof COMMON_PREFIXES,
-): SessionCredentials {
-  const actions = COMMON_PREFIXES[prefix];
-  return mintSessionCredentials({
-    ...wish,
-    scope: "object-read-only",
-    prefixes: [prefix],
-    ...(actions !== undefined && { actions }),
-  });
 }
 
 /** The form that AWS's tools call `credential_process`: others can call this command as well. */

@@ -47,7 +47,7 @@ export function writeRcloneConf(
   now: Date,
 ): string {
   const { bucket, endpoint, keys } = place;
-  const minted = user === null ? null : mintUserCredentials(place, user, ttlSeconds, now).own;
+  const minted = user === null ? null : mintUserCredentials(place, { user, ttlSeconds }, now).own;
   const used = minted ?? keys;
   if (used === null) {
     throw new ClipscribeError("config", "R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY are needed", {

@@ -61,7 +61,7 @@ async function world(t: TestContext) {
     return store;
   };
   const mint = (user: string, ttlSeconds = HOUR_S) =>
-    mintUserCredentials(place, user, ttlSeconds, new Date());
+    mintUserCredentials(place, { user, ttlSeconds }, new Date());
   return { dir, emulator, place, open, mint, opened, now, pass: (ms: number) => (offset += ms) };
 }
 
@@ -180,6 +180,19 @@ describe("a user sees only their own prefix", () => {
     await assert.rejects(reader.get(mine), hasKind("denied"));
   });
 
+  test("pushes pipelines with credentials that say so, and reaches nothing more by them", async (t) => {
+    const { open, place } = await world(t);
+    const wish = { user: "anna", ttlSeconds: 600, mayPush: true };
+    const { common, own } = mintUserCredentials(place, wish, new Date());
+    const pusher = open(common["pipelines/"]);
+    await pusher.put(systemKeys.pipelineCurrent, BODY, { ifMatch: null });
+
+    for (const key of [...everyKey(ANNA), ...everyKey(BOB), systemKeys.sweep]) {
+      await assert.rejects(pusher.put(key, BODY), hasKind("denied"), key);
+    }
+    await assert.rejects(open(own).put(systemKeys.pipelineCurrent, BODY), hasKind("denied"));
+  });
+
   test("sees that a runner lives, and not what it works on", async (t) => {
     const { open, mint, place } = await world(t);
     const record = systemKeys.runner(RunnerId.parse("desk-1-aaaaaaaa"));
@@ -215,7 +228,10 @@ describe("a user sees only their own prefix", () => {
       ["other prefixes", rewrite((claims) => (claims["paths"] = { prefixPaths: [""] }))],
       ["a longer life", rewrite((claims) => (claims["exp"] = Number(claims["exp"]) + 9e6))],
       ["no signature", rewrite(() => undefined, none)],
-      ["another bucket's", mintUserCredentials(others, "anna", 600, new Date()).own],
+      [
+        "another bucket's",
+        mintUserCredentials(others, { user: "anna", ttlSeconds: 600 }, new Date()).own,
+      ],
       ["no token", { ...own, sessionToken: "" }],
       ["noise", { ...own, sessionToken: "bm9pc2U=" }],
     ];
@@ -223,7 +239,7 @@ describe("a user sees only their own prefix", () => {
       await assert.rejects(open(keys).get(mine), hasKind("denied"), what);
     }
     const before = new Date(Date.now() - 61_000);
-    const expired = mintUserCredentials(place, "anna", 60, before).own;
+    const expired = mintUserCredentials(place, { user: "anna", ttlSeconds: 60 }, before).own;
     await assert.rejects(open(expired).get(mine), hasKind("denied"));
   });
 });
