@@ -3,7 +3,7 @@
  * case or composition alone are one. A decorator, so that the campaign's agent meets what HFS+ and
  * APFS do; whoever drops goes through it too.
  */
-import { readdirSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
 
 import { ClipscribeError } from "../../core/errors.ts";
@@ -11,20 +11,40 @@ import type { DropFiles } from "../../ports/drop-files.ts";
 
 const fold = (name: string): string => name.normalize("NFD").toLowerCase();
 
+interface Listing {
+  mtimeNs: bigint;
+  /** False where it was read so soon after a change that another may keep the time. */
+  isTrusted: boolean;
+  names: Set<string>;
+  folded: Map<string, string>;
+}
+
+const RACY_NS = 20_000_000n;
+const listings = new Map<string, Listing>();
+
+function listingOf(folder: string): Listing {
+  const info = lstatSync(folder, { bigint: true, throwIfNoEntry: false });
+  // A folder that is not there has nothing in it.
+  if (info === undefined) {
+    return { mtimeNs: 0n, isTrusted: false, names: new Set(), folded: new Map() };
+  }
+  const known = listings.get(folder);
+  if (known?.isTrusted === true && known.mtimeNs === info.mtimeNs) return known;
+  const names = readdirSync(folder);
+  const isTrusted = BigInt(Date.now()) * 1_000_000n - info.mtimeNs > RACY_NS;
+  const folded = new Map(names.map((name) => [fold(name), name]));
+  const listing = { mtimeNs: info.mtimeNs, isTrusted, names: new Set(names), folded };
+  listings.set(folder, listing);
+  return listing;
+}
+
 /** The path that such a disk has under this name: that of the file there, or a decomposed one. */
 export function foldPath(path: string): string {
   const name = basename(path);
   const folder = dirname(path);
-  let names: string[] = [];
-  try {
-    names = readdirSync(folder);
-  } catch {
-    // A folder that is not there has nothing in it.
-  }
-  if (names.includes(name)) return path;
-  const folded = fold(name);
-  const found = names.find((each) => fold(each) === folded);
-  return `${folder}/${found ?? name.normalize("NFD")}`;
+  const { names, folded } = listingOf(folder);
+  if (names.has(name)) return path;
+  return `${folder}/${folded.get(fold(name)) ?? name.normalize("NFD")}`;
 }
 
 export function foldedFiles(files: DropFiles): DropFiles {
