@@ -10,6 +10,7 @@
  * size and time of change, for what is large is content-addressed anyway.
  */
 import { randomUUID } from "node:crypto";
+import type { BigIntStats } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -174,7 +175,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       return describeObject(fs, pathOf(key), key);
     },
 
-    list: (prefix, list = {}) => listObjects({ root, fs, describe: describeObject }, prefix, list),
+    list: (prefix, list = {}) => listObjects({ root, fs, describe: describeListed }, prefix, list),
 
     async copy(from, to, put = {}) {
       throwIfAborted(put.signal);
@@ -200,8 +201,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
           fs.unlink(path);
         });
       } catch (error) {
-        const gone = codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
-        if (gone) return;
+        if (isGone(error)) return;
         throw describeDiskError(error, path);
       }
       if (remove.durability !== "recomputable") await folders.sync(dirname(path));
@@ -279,15 +279,49 @@ function readObject(fs: DiskFs, path: string, key: ObjectKey): ReturnType<DiskFs
 }
 
 function describeObject(fs: DiskFs, path: string, key: ObjectKey): ObjectInfo | undefined {
+  const info = statObject(fs, path);
+  if (info === undefined) return undefined;
   try {
-    const info = fs.stat(path);
-    if (!info.isFile()) return undefined;
     const etag = etagOfFile(fs, path, info);
     return { key, etag, sizeBytes: Number(info.size), modifiedAt: info.mtime };
   } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+    if (isGone(error)) return undefined;
     throw describeDiskError(error, path);
   }
+}
+
+/** Undefined where there is no such file, or a folder. */
+function statObject(fs: DiskFs, path: string): BigIntStats | undefined {
+  try {
+    const info = fs.stat(path);
+    return info.isFile() ? info : undefined;
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw describeDiskError(error, path);
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
+}
+
+/**
+ * For listings, whose readers mostly want names and times: the etag, for which a small file is read,
+ * is found out when it is asked for. An object that is gone by then has one that nothing matches.
+ */
+function describeListed(fs: DiskFs, path: string, key: ObjectKey): ObjectInfo | undefined {
+  const info = statObject(fs, path);
+  if (info === undefined) return undefined;
+  let etag: Etag | undefined;
+  return {
+    key,
+    sizeBytes: Number(info.size),
+    modifiedAt: info.mtime,
+    get etag() {
+      etag ??= describeObject(fs, path, key)?.etag ?? hashedEtag(Buffer.from(randomUUID()));
+      return etag;
+    },
+  };
 }
 
 function assertEtag(fs: DiskFs, path: string, key: ObjectKey, expected: Etag | null): void {

@@ -77,8 +77,10 @@ export default defineStage({
       const args = ["runner", "--pipeline", pipeline, "--json"];
       const child = spawn(process.execPath, [entry, ...args], {
         env: { PATH: process.env["PATH"], HOME: dir, CLIPSCRIBE_HOME: home },
-        stdio: "ignore",
+        stdio: ["ignore", "ignore", "pipe"],
       });
+      // Somebody has to read it: a full pipe would stop the runner.
+      child.stderr.resume();
       return child;
     },
     async [Symbol.asyncDispose]() {
@@ -86,6 +88,18 @@ export default defineStage({
       await disk[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Resolves once that runner says that it takes tickets. */
+export async function untilReady(child: ChildProcess): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let said = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      if (said.length < 10_000) said += chunk.toString();
+      if (said.includes('"ready"')) resolve();
+    });
+    child.once("close", () => reject(new Error(`the runner ended: ${said.slice(-500)}`)));
+  });
 }
 
 function no(): void {
