@@ -180,24 +180,6 @@ describe("the end of a job, as a person meets it", () => {
     assert.match(String(event["results_url"]), new RegExp(`^file://.*/${job}/$`));
   });
 
-  test("`notify:` in the pipeline names whom to tell, and a flag comes before it", async (t) => {
-    const w = openWorld(t, 2);
-    const ofFile = await startHook(t);
-    const ofFlag = await startHook(t);
-    const pipeline = join(w.dir, "pipeline.yaml");
-    writeFileSync(
-      pipeline,
-      `${readFileSync(pipeline, "utf8")}notify: { webhook: "${ofFile.url}" }\n`,
-    );
-
-    await w.clipscribe(run(w));
-    const before = [ofFile.received.length, ofFlag.received.length];
-    await w.clipscribe(run(w, "--again", "--notify", ofFlag.url));
-
-    assert.deepEqual(before, [1, 0]);
-    assert.deepEqual([ofFile.received.length, ofFlag.received.length], [1, 1]);
-  });
-
   test("who can't be told is said before anything runs", async (t) => {
     const w = openWorld(t, 1);
 

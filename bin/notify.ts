@@ -11,11 +11,8 @@ import type { Channel, Delivery, OutboxMessage } from "../core/message-records.t
 import { problemOfEmail, problemOfWebhook } from "../core/recipients.ts";
 import { safeLine } from "../core/safe-text.ts";
 import type { Message } from "../ports/notifier.ts";
-import { openArtifactShelf } from "../runner/artifact-shelf.ts";
-import { ALL_DEFENCES } from "../runner/defences.ts";
-import { openJobMetadata } from "../runner/job-metadata.ts";
 import { openLiveness } from "../runner/liveness.ts";
-import { openMailRoom } from "../runner/mail-room.ts";
+import { openOutbox } from "../runner/outbox.ts";
 import { forgetGone } from "../runner/send-message.ts";
 import { listMessages, reviveMessages } from "../sync/list-messages.ts";
 import { openBackend } from "./backend.ts";
@@ -147,18 +144,10 @@ export async function notifySend(
   const { user } = settings;
   const revived =
     name === undefined ? 0 : await reviveMessages(machine.store, user, readJobId(name));
-  const keys = keysOf(user);
   const world = machine.openOffice();
   await using liveness = await openLiveness(world, () => []);
-  await using room = openMailRoom({
-    world,
-    keys,
-    shelf: openArtifactShelf(machine.store, keys, ALL_DEFENCES),
-    jobs: openJobMetadata(machine.store, keys),
-    liveness,
-    scope: { sweepPrefix: "" },
-  });
-  const report = await room.outbox.sendAll(true);
+  await using outbox = openOutbox({ world, keys: keysOf(user), liveness, sweeps: false });
+  const report = await outbox.sendAll(true);
   if (json) io.stdout(`${JSON.stringify({ schema: 1, revived, ...report })}\n`);
   else {
     const { sent, waiting, refused } = report;

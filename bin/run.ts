@@ -86,7 +86,7 @@ export async function run(
       signal,
       again: options.again,
       budget: options.budget,
-      notify: told ?? loaded.pipeline.notify,
+      notify: told,
       keepVideo: options.keepVideo ?? false,
     };
     const { id, results } = await runJob(job);

@@ -17,7 +17,6 @@ export const MAX_KEY_BYTES = 1024;
 /** The claim of job-level stages: `items/_job.json`. Not an ItemId, so no drop can take it. */
 export const JOB_ITEM = "_job";
 
-const FINISH_REQUEST = "finish.json";
 const DEAD_MESSAGE = "_message.";
 
 const publishedSegment = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
@@ -47,8 +46,6 @@ export interface UserKeys {
   /** Of all messages that wait. */
   outboxes(): ObjectKey;
   outbox(job: JobId, id: Sha256): ObjectKey;
-  /** Asks whoever sends messages to see whether the job is finished. */
-  finishRequest(job: JobId): ObjectKey;
   /** What became of a message that is over. */
   message(job: JobId, id: Sha256): ObjectKey;
   /** A message that can't be delivered. Not an item's, since no ItemId begins with `_`. */
@@ -81,7 +78,6 @@ export function keysOf(userId: UserId): UserKeys {
     dead: (job, item) => key("dead", user, job, `${item}.json`),
     outboxes: () => key("outbox", user, ""),
     outbox: (job, id) => key("outbox", user, job, `${Sha256.parse(id)}.json`),
-    finishRequest: (job) => key("outbox", user, job, FINISH_REQUEST),
     message: (job, id) => key("jobs", user, job, "messages", `${Sha256.parse(id)}.json`),
     deadMessage: (job, id) => key("dead", user, job, `${DEAD_MESSAGE}${Sha256.parse(id)}.json`),
     jobBudget: (job) => key("jobs", user, job, "budget.json"),
@@ -171,17 +167,13 @@ export function parseDropKey(text: string): { user: UserId; key: ObjectKey } | u
   }
 }
 
-/** What waits under `outbox/{user}/{job}/`: a message, or the wish that a job be finished. */
-export type OutboxAddress = { job: JobId } & ({ kind: "message"; id: Sha256 } | { kind: "finish" });
-
-/** Anything else under the prefix gives `undefined`. */
-export function parseOutboxKey(text: string): OutboxAddress | undefined {
+/** Reads `outbox/{user}/{job}/{id}.json`; anything else gives `undefined`. */
+export function parseOutboxKey(text: string): { job: JobId; id: Sha256 } | undefined {
   const [outbox, , name, file = "", ...rest] = text.split("/");
   const job = JobId.safeParse(name).data;
-  if (outbox !== "outbox" || rest.length > 0 || job === undefined) return undefined;
-  if (file === FINISH_REQUEST) return { kind: "finish", job };
   const id = Sha256.safeParse(file.replace(/\.json$/, "")).data;
-  return id === undefined || !file.endsWith(".json") ? undefined : { kind: "message", job, id };
+  const isSound = outbox === "outbox" && rest.length === 0 && file.endsWith(".json");
+  return isSound && job !== undefined && id !== undefined ? { job, id } : undefined;
 }
 
 export function isDeadMessageKey(text: string): boolean {

@@ -130,6 +130,3 @@ export type OutboxMessage = z.infer<typeof OutboxMessage>;
 /** `sys/webhooks/{sha256 of the address}.json`: nothing is sent there any more. */
 export const GoneWebhook = z.object({ schema: z.literal(1), url: text, why: text, at: instant });
 export type GoneWebhook = z.infer<typeof GoneWebhook>;
-
-/** `outbox/{user}/{job}/finish.json` */
-export const FinishRequest = z.object({ schema: z.literal(1), job_id: JobId, at: instant });

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
-import { engineWorld } from "../bench/campaign-engine.ts";
+import { PIPELINE, engineWorld } from "../bench/campaign-engine.ts";
 import { sha256Of } from "../core/digest.ts";
 import { ItemId, JobId, RunnerId, UserId } from "../core/ids.ts";
 import { JOB_ITEM, keysOf } from "../core/keys.ts";
 import { Digest, JobManifest, JobPart, OutboxMessage } from "../core/message-records.ts";
+import type { Notify } from "../core/recipients.ts";
 import type { JobRow } from "../core/records.ts";
 import { failing } from "../ports/failing.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -62,11 +63,18 @@ interface Finishing {
 
 function open(
   store: ObjectStore,
-  options: { runner?: string; living?: readonly string[]; mail?: Partial<Mail> } = {},
+  options: {
+    runner?: string;
+    living?: readonly string[];
+    mail?: Partial<Mail>;
+    notify?: Notify;
+  } = {},
 ): Finishing {
   const { runner = "runner-a", living = [], mail = {} } = options;
   const base = engineWorld({ store, runner });
-  const world = { ...base, mail: { ...base.mail, ...mail } };
+  const found = { ...PIPELINE, ...(options.notify !== undefined && { notify: options.notify }) };
+  const pipelines = { current: () => found, find: async () => found };
+  const world = { ...base, pipelines, mail: { ...base.mail, ...mail } };
   const jobs = openJobMetadata(store, keys);
   const messages: NewMessage[] = [];
   const finisher = openJobFinisher({
@@ -208,6 +216,26 @@ describe("the end of a job", () => {
     assert.deepEqual(
       messages.map(({ job, deliveries }) => [job, deliveries.map(({ to }) => to)]),
       [[JOB, ["desk@example.org"]]],
+    );
+  });
+
+  test("a pipeline's `notify:` comes before the settings, and what the job says before both", async () => {
+    const store = openMemoryStore();
+    const named = JobId.parse("20261124-2201-named-7f3a");
+    await lay(store, [FAILED]);
+    const notify = { email: "me@example.org", webhook: null };
+    const status = await layFinishedJob(store, { user: USER, job: named, items: [FAILED], notify });
+    await store.put(keys.status(named), Buffer.from(JSON.stringify(status)));
+    const defaults = { email: "desk@example.org", webhook: null };
+    const ofFile = { email: null, webhook: "https://example.org/hook" };
+    const { finisher, messages } = open(store, { mail: { defaults }, notify: ofFile });
+
+    await finisher.finish(JOB);
+    await finisher.finish(named);
+
+    assert.deepEqual(
+      messages.map(({ deliveries }) => deliveries.map(({ to }) => to)),
+      [["https://example.org/hook"], ["me@example.org"]],
     );
   });
 

@@ -34,7 +34,7 @@ import { makeDigest } from "./make-digest.ts";
 import type { NewMessage } from "./outbox.ts";
 import { keepJobFiles, readJobPart, showJobFiles, swapJobPart } from "./publish-job.ts";
 import type { JobPartVersion } from "./publish-job.ts";
-import type { OfficeWorld } from "./world.ts";
+import type { RunnerWorld } from "./world.ts";
 
 /** A job of ten thousand items takes minutes; a living runner that takes longer is stuck. */
 const MAX_WAIT_MS = 10 * 60_000;
@@ -53,7 +53,7 @@ export interface JobFinisher {
 }
 
 export interface FinisherOptions {
-  world: OfficeWorld;
+  world: RunnerWorld;
   keys: UserKeys;
   shelf: ArtifactShelf;
   jobs: JobMetadata;
@@ -77,7 +77,7 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
       const status = (await readStatus(store, keys, job))?.status;
       if (status?.status !== "finished") return;
       const metadata = await jobs.read(job);
-      const told = recipientsOf(metadata, world.mail.defaults);
+      const told = await recipientsOf(metadata, world);
       if (!isWanted(metadata, told)) return;
       const rows = digestOfRows(status.rows);
       const owner = found?.part.owner ?? null;
@@ -206,7 +206,7 @@ export function openJobFinisher(options: FinisherOptions): JobFinisher {
     finish: inTurn,
     async onFinished({ metadata }) {
       // A single file that nobody wants to hear of: not one operation more.
-      if (!isWanted(metadata, recipientsOf(metadata, world.mail.defaults))) return;
+      if (!isWanted(metadata, await recipientsOf(metadata, world))) return;
       await inTurn(metadata.job_id);
     },
   };
@@ -223,9 +223,13 @@ function isWanted(metadata: Metadata, told: Notify): boolean {
   return hasFiles(metadata) || !isNobody(told);
 }
 
-/** Whom the job names, else whom the settings name; whoever runs a one-off sits before it. */
-function recipientsOf({ job_id: job, notify }: Metadata, defaults: Notify): Notify {
-  return isNobody(notify) && !isOneOff(job) ? defaults : notify;
+/** Whom the job names, else its pipeline, else the settings; whoever runs a one-off sits before it. */
+async function recipientsOf(
+  { job_id: job, notify, pipeline }: Metadata,
+  { pipelines, mail }: RunnerWorld,
+): Promise<Notify> {
+  if (!isNobody(notify) || isOneOff(job)) return notify;
+  return (await pipelines.find(pipeline.digest))?.notify ?? mail.defaults;
 }
 
 function deliveriesOf({ email, webhook }: Notify): Delivery[] {
@@ -249,7 +253,7 @@ function deliveriesOf({ email, webhook }: Notify): Delivery[] {
  */
 async function isOnItsWay(
   keys: UserKeys,
-  { store }: OfficeWorld,
+  { store }: RunnerWorld,
   { metadata, status }: FinishedJob,
 ): Promise<boolean> {
   const prefix = `${keys.inbox(metadata.lane)}${metadata.job_id}/`;

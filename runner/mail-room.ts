@@ -6,26 +6,23 @@ import type { JobFinisher } from "./finish-job.ts";
 import type { JobMetadata } from "./job-metadata.ts";
 import type { Liveness } from "./liveness.ts";
 import { openOutbox } from "./outbox.ts";
-import type { Outbox } from "./outbox.ts";
-import type { OfficeWorld } from "./world.ts";
+import type { RunnerWorld } from "./world.ts";
 
 export interface MailRoom extends AsyncDisposable {
   finisher: JobFinisher;
-  outbox: Outbox;
 }
 
 export function openMailRoom(options: {
-  world: OfficeWorld;
+  world: RunnerWorld;
   keys: UserKeys;
   shelf: ArtifactShelf;
   jobs: JobMetadata;
   liveness: Liveness;
-  stopping?: AbortSignal;
+  stopping: AbortSignal;
   /** Who looks after some jobs only sends what it put, and nobody else's. */
   scope: { sweepPrefix: string | null };
 }): MailRoom {
-  const sweeps = options.scope.sweepPrefix === null;
-  const outbox = openOutbox({ ...options, sweeps, finish: async (job) => finisher.finish(job) });
+  const outbox = openOutbox({ ...options, sweeps: options.scope.sweepPrefix === null });
   const finisher = openJobFinisher({ ...options, putMessage: outbox.put });
-  return { finisher, outbox, [Symbol.asyncDispose]: () => outbox[Symbol.asyncDispose]() };
+  return { finisher, [Symbol.asyncDispose]: () => outbox[Symbol.asyncDispose]() };
 }

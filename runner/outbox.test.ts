@@ -8,7 +8,7 @@ import { ClipscribeError } from "../core/errors.ts";
 import type { ErrorKind } from "../core/errors.ts";
 import { JobId, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
-import { FinishRequest, OutboxMessage } from "../core/message-records.ts";
+import { OutboxMessage } from "../core/message-records.ts";
 import type { Delivery } from "../core/message-records.ts";
 import type { Clock } from "../ports/clock.ts";
 import { failing } from "../ports/failing.ts";
@@ -51,7 +51,6 @@ function message(text: string, deliveries: Delivery[] = [waiting("webhook", URL_
 interface Opened {
   outbox: Outbox;
   clock: Clock & { pass(ms: number): void };
-  finished: JobId[];
 }
 
 function open(
@@ -60,7 +59,6 @@ function open(
   { runner = "runner-a", living = [] as string[], clock = stoppedClock() } = {},
 ): Opened {
   const base = engineWorld({ store, runner });
-  const finished: JobId[] = [];
   const outbox = openOutbox({
     world: {
       ...base,
@@ -72,10 +70,9 @@ function open(
     },
     keys,
     liveness: { isAlive: async (id) => living.includes(id), lost: new AbortController().signal },
-    finish: async (job) => void finished.push(job),
     sweeps: false,
   });
-  return { outbox, clock, finished };
+  return { outbox, clock };
 }
 
 function stoppedClock(): Clock & { pass(ms: number): void } {
@@ -293,18 +290,6 @@ describe("the outbox", () => {
     assert.equal(hook.received.length, 1);
     assert.deepEqual(await listed(store, "outbox/"), []);
     assert.equal((await listed(store, "sys/poison/")).length, 2);
-  });
-
-  test("who finds a job finished and can't finish it leaves a request, which is answered", async () => {
-    const store = openMemoryStore();
-    const request = FinishRequest.parse({ schema: 1, job_id: JOB, at: "2026-11-25T06:00:00Z" });
-    await store.put(keys.finishRequest(JOB), Buffer.from(JSON.stringify(request)));
-    const { outbox, finished } = open(store, []);
-
-    await outbox.sendAll();
-
-    assert.deepEqual(finished, [JOB]);
-    assert.deepEqual(await listed(store, "outbox/"), []);
   });
 
   test("cut off at any operation of the store, a message arrives, and only under one id", async () => {

@@ -67,8 +67,6 @@ export interface OutboxOptions {
   world: OfficeWorld;
   keys: UserKeys;
   liveness: Pick<Liveness, "isAlive" | "lost">;
-  /** Looks whether a job is finished, on behalf of one who could not. */
-  finish: (job: JobId) => Promise<void>;
   /** Looks again and again by itself; else only what it put itself is tried. */
   sweeps: boolean;
 }
@@ -81,7 +79,7 @@ interface Claimed {
 
 type End = "sent" | "waiting" | "refused" | "left";
 
-export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOptions): Outbox {
+export function openOutbox({ world, keys, liveness, sweeps }: OutboxOptions): Outbox {
   const { store, clock, log } = world;
   const closing = new AbortController();
   const slots = createSlots(() => SENDS_AT_ONCE);
@@ -153,11 +151,6 @@ export function openOutbox({ world, keys, liveness, finish, sweeps }: OutboxOpti
     const address = parseOutboxKey(key);
     const found = await getIfPresent(store, key);
     if (found === undefined) return "left";
-    if (address?.kind === "finish") {
-      await finish(address.job);
-      await takeAway(key, found.etag);
-      return "left";
-    }
     const message = address === undefined ? undefined : parseMessage(found.body);
     if (message === undefined || message.id !== address?.id || message.job_id !== address.job) {
       await putPoison(world, found.body, `message ${key}`);

@@ -150,7 +150,7 @@ function openParts({ world, scope, active, liveness, stopping }: RunnerBase) {
     isActive: (address: TicketAddress) => active.has(nameOfItem(address)),
   };
   const shop = openWorkshop(world, keys, { jobs, liveness });
-  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope });
+  const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope, stopping });
   const rows = openJobRows(world.store, keys, jobs, world.clock, mail.finisher.onFinished);
   const handle = openTicketHandler({ shop, claims, rows, keys, messages, active, stopping });
   const watchdog = openWatchdog({

@@ -17,8 +17,6 @@ export async function problemOfEnd(
 ): Promise<string | undefined> {
   if (status?.status !== "finished" || items.length < 2) return undefined;
   const keys = keysOf(user);
-  // Somebody has asked for it, and a runner is about to look.
-  if ((await store.head(keys.finishRequest(job))) !== undefined) return undefined;
   const part = (await readRecord(store, keys.item(job, JOB_ITEM), JobPart))?.value;
   if (part === undefined) return `${job}: is finished, and has no digest`;
   if (part.status === "processing" || part.rows_sha256 !== digestOfRows(status.rows)) {

@@ -15,7 +15,7 @@ export async function listMessages(store: ObjectStore, user: UserId): Promise<Wa
   const keys = keysOf(user);
   const found: WaitingMessages = { waiting: [], undeliverable: [] };
   for await (const { key } of store.list(keys.outboxes())) {
-    if (parseOutboxKey(key)?.kind !== "message") continue;
+    if (parseOutboxKey(key) === undefined) continue;
     // Sent, while it is listed.
     const message = (await readRecord(store, key, OutboxMessage))?.value;
     if (message !== undefined) found.waiting.push(message);

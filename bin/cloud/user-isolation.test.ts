@@ -85,7 +85,6 @@ function everyKey(user: UserId): ObjectKey[] {
     keys.blob(sha),
     keys.dead(job, item),
     keys.outbox(job, sha),
-    keys.finishRequest(job),
     keys.message(job, sha),
     keys.deadMessage(job, sha),
     keys.jobResult(job, "digest.md"),
