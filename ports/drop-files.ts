@@ -21,6 +21,8 @@ export interface FileLook {
   allocatedBytes: number;
   mtimeNs: bigint;
   ino: bigint;
+  /** Its bytes are in a cloud: reading it would bring them here, and may take hours. */
+  isPlaceholder: boolean;
 }
 
 export interface OpenFile extends AsyncDisposable {

@@ -468,6 +468,92 @@ describe("what happens meanwhile", () => {
   });
 });
 
+describe("a laptop", () => {
+  test("that slept is noticed: everything is looked at anew, and what waited is tried at once", async (t) => {
+    let aheadMs = 0;
+    let isDown = true;
+    const w = openAgentWorld(t, {
+      change: (world) => ({
+        ...world,
+        clock: { ...world.clock, now: () => new Date(Date.now() + aheadMs) },
+        async handOff(work) {
+          if (isDown) throw new ClipscribeError("transient", "the bucket can't be reached");
+          return world.handOff(work);
+        },
+      }),
+    });
+    w.drop("talk.mp4");
+    w.start();
+    // The waits have grown to several seconds by then.
+    await w.until(() => w.events.some(({ type }) => type === "trouble"));
+    await delay(2_500);
+    isDown = false;
+    aheadMs = 3_600_000;
+    const wokenMs = performance.now();
+    await w.until(() => w.ledger.countByPhase().done === 1);
+
+    assert.ok(w.events.some((event) => event.type === "woke" && event.sleptMs > 3_500_000));
+    assert.ok(performance.now() - wokenMs < 3_000);
+  });
+
+  test("whose ledger can't be written says so, and goes on once it can", async (t) => {
+    let isFull = true;
+    const w = openAgentWorld(t, {
+      change: (world) => ({
+        ...world,
+        ledger: {
+          ...world.ledger,
+          add(drop, items) {
+            if (isFull) throw new ClipscribeError("transient", "the disk is full");
+            return world.ledger.add(drop, items);
+          },
+          changeItem(...args) {
+            if (Math.random() < 0.5) throw new ClipscribeError("transient", "the disk is full");
+            world.ledger.changeItem(...args);
+          },
+        },
+      }),
+    });
+    w.drop("a.mp4");
+    w.drop("b.mp4");
+    w.start();
+    await w.until(() => w.events.some(({ type }) => type === "trouble"));
+    isFull = false;
+
+    await w.until(() => w.ledger.countByPhase().done === 2);
+    assert.equal((await w.tickets()).length, 2);
+  });
+
+  test("whose inbox goes and comes back takes what is in it then", async (t) => {
+    const w = openAgentWorld(t);
+    const agent = w.start();
+    await agent.ready;
+    rmSync(w.inbox, { recursive: true });
+    await w.until(() => w.events.some(({ type }) => type === "trouble"));
+    w.drop("talk.mp4");
+
+    await w.until(() => w.ledger.countByPhase().done === 1);
+    assert.ok(w.events.some(({ type }) => type === "trouble-over"));
+  });
+
+  test("a name that is no text is left alone, and said; in a folder it fails alone", async (t) => {
+    const w = openAgentWorld(t);
+    mkdirSync(join(w.inbox, "talks"));
+    const bad = (folder: string): Buffer =>
+      Buffer.concat([Buffer.from(`${folder}/bad `), Buffer.from([0xff]), Buffer.from(".mp4")]);
+    writeFileSync(bad(w.inbox), movie("bad"));
+    writeFileSync(bad(join(w.inbox, "talks")), movie("bad, too"));
+    w.drop("talks/good.mp4");
+
+    w.start();
+    await w.until(() => w.ledger.countByPhase().done === 1);
+
+    assert.ok(w.events.some(({ type }) => type === "left-alone"));
+    const phases = w.ledger.get(1)?.items.map(({ phase }) => phase);
+    assert.deepEqual(phases?.toSorted(), ["acknowledged", "failed"]);
+  });
+});
+
 describe("an agent that is started again", () => {
   test("goes on with the same ids, wherever it was cut off", async (t) => {
     const w = openAgentWorld(t);

@@ -112,7 +112,7 @@ export function openAgent(world: AgentWorld): Agent {
       lastSeen = noticeSleep(state, watch, lastSeen);
       if (nowMs - lastSpoolMs >= TICK_MS) {
         lastSpoolMs = nowMs;
-        takeSpooled(state);
+        survive(state, "spool", () => takeSpooled(state));
       }
       const steps = planNext(state, nowMs);
       for (const step of steps) begin(state, step, running);
@@ -232,15 +232,27 @@ function countWork({ inbox, kept }: State): AgentCounts {
 function begin(state: State, step: DropStep, running: Set<Promise<void>>): void {
   const key = keyOfStep(step);
   state.busy.set(key, step.do);
-  const task = perform(state, step)
-    .catch((thrown: unknown) => fail(state, step, key, asClipscribeError(thrown)))
-    .finally(() => {
-      state.busy.delete(key);
-      running.delete(task);
-      if ("id" in step) reload(state, step.id);
-      state.wake();
-    });
+  const work = async (): Promise<void> => {
+    try {
+      await perform(state, step);
+    } catch (thrown) {
+      survive(state, key, () => fail(state, step, key, asClipscribeError(thrown)));
+    }
+    state.busy.delete(key);
+    if ("id" in step) survive(state, key, () => reload(state, step.id));
+    state.wake();
+  };
+  const task = work().finally(() => running.delete(task));
   running.add(task);
+}
+
+/** The ledger's own disk may be full, too: what could not be noted is tried again, not lost. */
+function survive({ troubles, world }: State, key: string, work: () => void): void {
+  try {
+    work();
+  } catch (thrown) {
+    troubles.failed(key, "folder", asClipscribeError(thrown), world.clock.monotonicMs());
+  }
 }
 
 async function perform(state: State, step: DropStep): Promise<void> {

@@ -69,14 +69,15 @@ async function look(
     const common = { captions: [], isMarked, isEmpty: count === 0 };
     return { fingerprint, own: fingerprint, isBusy: isBusy && !isMarked, ...common };
   }
-  const own = fileFingerprint(seen);
+  // Begins with its size, as that of an empty file does: nothing of it is on its way.
+  const own = seen.isPlaceholder ? `0:in a cloud:${seen.ino}` : fileFingerprint(seen);
   const captions = inbox.captionsOf(name).map((caption) => `${folders.inbox}/${caption}`);
   const beside = [...captions, path + OPTIONS_SUFFIX].map((each) => {
     const found = files.look(each);
     return found === undefined ? "" : `${each} ${fileFingerprint(found)}`;
   });
   const fingerprint = [own, ...beside].join("|");
-  return { fingerprint, own, captions, isMarked, isBusy: false, isEmpty: seen.sizeBytes === 0 };
+  return { fingerprint, own, captions, isMarked, isBusy: false, isEmpty: own.startsWith("0:") };
 }
 
 function again(world: AgentWorld, inbox: Inbox, drop: WaitingDrop, looked: Looked): void {

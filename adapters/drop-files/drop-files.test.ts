@@ -8,7 +8,9 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +19,7 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { hasKind } from "../../core/errors.ts";
-import { dropFiles, translate } from "./drop-files.ts";
+import { describe as describeLook, dropFiles, translate } from "./drop-files.ts";
 
 function folder(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-files-"));
@@ -93,6 +95,18 @@ describe("the shared folders", () => {
     assert.deepEqual(readFileSync(join(other, ".clipscribe-1")), body);
     const after = dropFiles.look(join(other, ".clipscribe-1"));
     assert.equal((after?.mtimeNs ?? 0n) / 1_000_000n, (before?.mtimeNs ?? 0n) / 1_000_000n);
+  });
+
+  test("a file that iCloud has taken off a Mac's disk is a placeholder; a hole elsewhere is none", (t) => {
+    const path = join(folder(t), "hole.mp4");
+    writeFileSync(path, "");
+    truncateSync(path, 1_000_000);
+    const info = statSync(path, { bigint: true });
+
+    assert.equal(describeLook(info, "darwin").isPlaceholder, true);
+    assert.equal(describeLook(info, "linux").isPlaceholder, false);
+    writeFileSync(path, "bytes");
+    assert.equal(describeLook(statSync(path, { bigint: true }), "darwin").isPlaceholder, false);
   });
 
   test("what may not be read is denied, what is gone is missing, a full disk passes", async (t) => {

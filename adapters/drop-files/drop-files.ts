@@ -173,8 +173,17 @@ function kindOf(entry: {
   return entry.isSymbolicLink() ? "link" : "other";
 }
 
-function describe(info: BigIntStats): FileLook {
+/**
+ * macOS shows a file that iCloud has taken off the disk in its full size and without a block ("dataless").
+ * Elsewhere a file without blocks is a hole, or on a file system that does not count them. Exported for
+ * its test.
+ */
+export function describe(
+  info: BigIntStats,
+  platform: NodeJS.Platform = process.platform,
+): FileLook {
   return {
+    isPlaceholder: platform === "darwin" && info.isFile() && info.size > 0n && info.blocks === 0n,
     kind: kindOf(info),
     sizeBytes: Number(info.size),
     allocatedBytes: Number(info.blocks) * 512,

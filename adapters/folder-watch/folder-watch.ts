@@ -12,6 +12,7 @@ import { lstatSync, watch } from "node:fs";
 import type { FSWatcher, WatchEventType } from "node:fs";
 import { readdir } from "node:fs/promises";
 
+import { ClipscribeError } from "../../core/errors.ts";
 import type { FolderWatch, WatchListener, WatchMode } from "../../ports/folder-watch.ts";
 
 /** Deeper folders belong to a drop as a whole; a job takes media down to here (list-files.ts). */
@@ -227,7 +228,7 @@ export function openFolderWatch(
       if (isTroubled) listener.onTrouble(null);
       isTroubled = false;
     } catch (error) {
-      if (!isTroubled) listener.onTrouble(error as Error);
+      if (!isTroubled) listener.onTrouble(describeTrouble(error, root));
       isTroubled = true;
     }
   }
@@ -274,4 +275,16 @@ export function openFolderWatch(
       directories.clear();
     },
   };
+}
+
+/** Passes, whatever it is: a disk that is mounted again, rights that are given back. */
+function describeTrouble(error: unknown, folder: string): ClipscribeError {
+  const { code } = error as { code?: string };
+  const isGone = code === "ENOENT" || code === "ENOTDIR";
+  const message = isGone ? "the inbox is gone" : "the inbox can't be read";
+  return new ClipscribeError("transient", message, {
+    details: { folder, code },
+    hint: isGone ? "bring it back, or mount its disk: it goes on by itself" : "make it readable",
+    cause: error,
+  });
 }

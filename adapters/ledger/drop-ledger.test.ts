@@ -10,7 +10,7 @@ import type { DropItem, DropRecord } from "../../core/drop-records.ts";
 import { hasKind } from "../../core/errors.ts";
 import { ItemId, JobId, Sha256 } from "../../core/ids.ts";
 import type { DropLedger } from "../../ports/drop-ledger.ts";
-import { openDropLedger } from "./drop-ledger.ts";
+import { openDropLedger, translateSqlite } from "./drop-ledger.ts";
 import { openLedger } from "./ledger.ts";
 
 const SHA = Sha256.parse("a".repeat(64));
@@ -167,6 +167,16 @@ describe("the ledger of drops", () => {
     ledger.add(drop({ job: null, phase: "rejected" }), []);
 
     assert.deepEqual(ledger.listRecentJobs(2), [jobs[0], jobs[2]]);
+  });
+
+  test("a full disk passes, a read-only one is denied, a bug stays one", () => {
+    const kind = (errcode: number): string =>
+      (translateSqlite({ errcode }, "ledger.db") as { kind?: string }).kind ?? "as it was";
+
+    assert.deepEqual([13, 10, 10 | (13 << 8), 5, 8, 14, 1].map(kind), [
+      ...["transient", "transient", "transient", "transient"],
+      ...["denied", "denied", "as it was"],
+    ]);
   });
 
   test("a fact outlives the process", (t) => {

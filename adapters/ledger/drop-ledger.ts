@@ -39,6 +39,49 @@ interface Row {
 }
 
 export function openDropLedger(file: string): DropLedger {
+  return guarded(openUnguarded(file), file);
+}
+
+/** Every call's errors as kinds: whoever is told that the disk is full waits, and goes on. */
+function guarded(ledger: DropLedger, file: string): DropLedger {
+  const handler: ProxyHandler<DropLedger> = {
+    get(target, name, receiver) {
+      const member: unknown = Reflect.get(target, name, receiver);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]): unknown => {
+        try {
+          return (member as (...args: unknown[]) => unknown)(...args);
+        } catch (error) {
+          throw translateSqlite(error, file);
+        }
+      };
+    },
+  };
+  return new Proxy(ledger, handler);
+}
+
+/** https://sqlite.org/rescode.html: primary codes are the low byte. Exported for its test. */
+export function translateSqlite(error: unknown, file: string): unknown {
+  const code = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+  const as = (kind: "transient" | "denied", message: string, hint: string): ClipscribeError =>
+    new ClipscribeError(kind, message, { details: { file }, hint, cause: error });
+  switch (code) {
+    case 5:
+    case 6:
+      return as("transient", "another process holds the ledger", "it is tried again");
+    case 10:
+      return as("transient", "the ledger's disk does not answer as it should", "check the disk");
+    case 13:
+      return as("transient", "the disk is full", "free some space: it goes on by itself");
+    case 8:
+    case 14:
+      return as("denied", "the ledger can't be written", "make its folder writable");
+    default:
+      return error;
+  }
+}
+
+function openUnguarded(file: string): DropLedger {
   const database = open(file);
   const sql = prepare(database);
 
