@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run up sync plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  test-cloud emulator campaign-night campaign-drops bench-watch bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-evidence bench-report bench-estimate bench-cost bench-recovery bench-latency bench-throughput approve clean
+  test-cloud emulator campaign-night campaign-drops bench-watch bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-upload bench-small bench-resume bench-fetch bench-evidence bench-report bench-estimate bench-cost bench-recovery bench-latency bench-throughput approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -29,6 +29,7 @@ help:
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-drops SEED=n · campaign-mutants · campaign-large · campaign-paid"
 	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-recovery · bench-latency · bench-throughput · campaign-night SEED=n · campaign-notify SEED=n"
+	@echo "make bench-upload [RCLONE_CURRENT=program] · bench-small · bench-resume · bench-fetch"
 
 install:
 	@./scripts/bootstrap
@@ -103,6 +104,10 @@ format: install
 bench-evidence: export DIR := $(value DIR)
 bench-evidence: install
 	@$(NODE) bench/bench-evidence.ts
+
+bench-upload bench-small bench-resume bench-fetch: install
+	@./scripts/install-tools rclone
+	@$(NODE) bench/$@.ts
 
 bench-latency bench-throughput: install
 	@./scripts/install-tools redis-server psql

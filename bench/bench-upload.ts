@@ -5,21 +5,12 @@
  * (what the client can do), and against the emulator (which hashes and writes on the same two
  * cores). Target: at least twice rclone's MB/s at the sink. SIZE_MB, ROUNDS.
  */
-import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { median, report, round } from "./measure.ts";
+import { writeRandomFile } from "./peers/random-file.ts";
 import { findRclones, rcloneEnv } from "./peers/rclone.ts";
 import type { S3Place } from "./peers/rclone.ts";
 import { startEmulator, startSink } from "./peers/start-sink.ts";
@@ -53,7 +44,7 @@ const dir = mkdtempSync(join(tmpdir(), "clipscribe-bench-upload-"));
 const file = join(dir, "video.mp4");
 const startedMs = performance.now();
 try {
-  writeRandom(file, SIZE_BYTES);
+  writeRandomFile(file, SIZE_BYTES);
   const contestants: Contestant[] = [
     { name: "clipscribe", run: runOurs },
     ...findRclones().flatMap(({ name, program }): Contestant[] => [
@@ -135,15 +126,4 @@ async function runRclone(
 ): Promise<Timed> {
   const to = `r2:${place.bucket}/rclone/${more.length}-${at}.mp4`;
   return runTimed([program, ...RCLONE_ARGS, ...more, file, to], rcloneEnv(place, dir));
-}
-
-function writeRandom(path: string, bytes: number): void {
-  const chunk = randomBytes(16 * 1024 * 1024);
-  const handle = openSync(path, "w");
-  for (let left = bytes, at = 0; left > 0; left -= chunk.length, at++) {
-    // Each chunk differs from the others.
-    chunk.writeUInt32LE(at);
-    writeSync(handle, chunk, 0, Math.min(chunk.length, left));
-  }
-  closeSync(handle);
 }

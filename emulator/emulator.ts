@@ -169,8 +169,17 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
     if (trouble?.kind === "status") return refuse(request, response, trouble.status);
     if (trouble?.kind === "reset" && !trouble.after) return void request.destroy();
     if (trouble?.kind === "reset") loseAnswer(response, trouble);
+    if (api === "s3" && plan.chance(plan.faults.s3.portal)) return showPortal(request, response);
     if (api === "queues") await queueApi.handle(request, response);
     else await s3.handle(request, response, expects);
+  }
+
+  /** As hotels do. */
+  function showPortal(request: IncomingMessage, response: ServerResponse): void {
+    count("fault:portal");
+    request.resume();
+    response.writeHead(200, { "content-type": "text/html" });
+    response.end(request.method === "HEAD" ? "" : "<html><body>Sign in</body></html>");
   }
 
   async function stall(api: "s3" | "queues"): Promise<void> {

@@ -25,6 +25,14 @@ export const Faults = z.strictObject({
       reset: share,
       stall: share,
       stall_ms: milliseconds,
+      /** A put's or a part's answer names another ETag than that of its bytes. */
+      wrong_etag: share,
+      /** A byte of a body that is read is another on its way. */
+      damage_get: share,
+      /** Complete answers 200, with an error in the body; nothing was completed. */
+      complete_error: share,
+      /** Something else answers: 200 and a page to sign in. */
+      portal: share,
       /** R2: one write a second and key, else 429. */
       write_rate: z.boolean().default(false),
       /** A store that takes conditions and does not heed them: there are such. */
@@ -56,6 +64,8 @@ export interface FaultPlan {
   chance(share: number): boolean;
   /** A whole number below `limit`. */
   below(limit: number): number;
+  /** The ETag that an answer names, quoted. */
+  etagSaid(etag: string): string;
   /** What happens to this request instead of, or after, its work. */
   troubleFor(api: "s3" | "queues"): Trouble;
 }
@@ -81,6 +91,7 @@ export function createFaultPlan(): FaultPlan {
     },
     chance,
     below: (limit) => Math.floor(next() * limit),
+    etagSaid: (etag) => (chance(faults.s3.wrong_etag) ? `"${"0".repeat(32)}"` : `"${etag}"`),
     troubleFor(api) {
       const shares = faults[api];
       if (chance(shares["429"])) return { kind: "status", status: 429 };
@@ -89,4 +100,11 @@ export function createFaultPlan(): FaultPlan {
       return chance(shares.reset) ? { kind: "reset", after: chance(0.5) } : null;
     },
   };
+}
+
+/** Another first byte. */
+export function damaged(chunk: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(chunk);
+  copy[0] = (copy[0] ?? 0) ^ 1;
+  return copy;
 }

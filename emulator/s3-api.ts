@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { readBody } from "./body.ts";
 import type { Bucket, Conditions } from "./bucket.ts";
+import { damaged } from "./faults.ts";
 import type { FaultPlan } from "./faults.ts";
 import { listObjects } from "./list-objects.ts";
 import { S3Error } from "./s3-error.ts";
@@ -174,8 +175,11 @@ export function openS3Api(options: S3Options): S3Api {
       }),
     });
     if (isHead) return void response.end();
-    for await (const chunk of await bucket.read(meta, range)) {
+    let isDamaged = faults.chance(faults.faults.s3.damage_get);
+    for await (const whole of await bucket.read(meta, range)) {
       if (response.destroyed) return;
+      const chunk = isDamaged ? damaged(whole) : whole;
+      isDamaged = false;
       if (!response.write(chunk)) {
         const ready = new AbortController();
         const { signal } = ready;
@@ -199,7 +203,7 @@ export function openS3Api(options: S3Options): S3Api {
     if (bucket.find(key) !== undefined || when.ifMatch !== undefined) precheck(key, when);
     const meta = await bucket.put(key, bodyOf(call), about, when);
     options.changed({ action: "PutObject", key, size: meta.size, etag: meta.etag });
-    send(response, 200, { etag: `"${meta.etag}"`, ...meta.checksums });
+    send(response, 200, { etag: faults.etagSaid(meta.etag), ...meta.checksums });
   }
 
   async function copyObject(call: Call): Promise<void> {
@@ -279,7 +283,7 @@ export function openS3Api(options: S3Options): S3Api {
       checkLength(request);
       bucket.listParts(key, id);
       const part = await bucket.putPart(key, id, number, bodyOf(call));
-      return send(response, 200, { etag: `"${part.etag}"` });
+      return send(response, 200, { etag: faults.etagSaid(part.etag) });
     }
     if (method === "GET") return sendParts(call, id);
     if (method === "DELETE") {
@@ -295,6 +299,9 @@ export function openS3Api(options: S3Options): S3Api {
       etag: unquote(String(ETag)),
     }));
     checkWriteRate(key);
+    if (faults.chance(faults.faults.s3.complete_error)) {
+      return sendXml(response, "Error", { Code: "InternalError", Message: "try again" });
+    }
     const meta = await bucket.completeUpload(key, id, parts, conditionsOf(call));
     const change = { action: "CompleteMultipartUpload" as const, key };
     options.changed({ ...change, size: meta.size, etag: meta.etag });

@@ -62,6 +62,15 @@ export function describeS3Error(
   return as("transient", `the bucket ${what}`, "check the connection and R2_ENDPOINT");
 }
 
+/** A 200 that lacks what every S3 says is somebody else's: a hotel's page, a proxy's. */
+export function needed<Value>(value: Value | undefined, bucket: string): Value {
+  if (value !== undefined && value !== "") return value;
+  throw new ClipscribeError("transient", "something else answers in the bucket's place", {
+    details: { bucket },
+    hint: "sign in to the network that you are on, or correct R2_ENDPOINT",
+  });
+}
+
 export function isNotModified(thrown: unknown): boolean {
   return (thrown as SdkError).$metadata?.httpStatusCode === 304;
 }

@@ -34,7 +34,7 @@ import type {
   StoredObject,
   UploadPart,
 } from "../../ports/object-store.ts";
-import { describeS3Error, isNotModified } from "./r2-error.ts";
+import { describeS3Error, isNotModified, needed } from "./r2-error.ts";
 import { fixedKeys, toSdkProvider, withFreshKeys } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys, StaticKeys } from "./renewing-keys.ts";
 import { openSignedPuts } from "./signed-puts.ts";
@@ -76,6 +76,9 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      // Without it the SDK only warns, and waits for ever.
+      throwOnRequestTimeout: true,
+      socketTimeout: REQUEST_TIMEOUT_MS,
       httpsAgent: { maxSockets: MAX_SOCKETS },
       httpAgent: { maxSockets: MAX_SOCKETS },
     },
@@ -106,6 +109,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     return call({ key, signal }, async (abort) =>
       client
         .send(new GetObjectCommand({ Bucket, Key: key, Range, IfMatch, IfNoneMatch }), abort)
+        .then((found) => ({ ...found, ETag: needed(found.ETag, Bucket) }))
         .catch((error: unknown) => {
           if (isNotModified(error)) return undefined;
           throw error;
@@ -115,10 +119,10 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
 
   async function createUpload(key: ObjectKey, options: Omit<PutOptions, "ifMatch"> = {}) {
     const { signal, contentType: ContentType } = options;
-    const { UploadId = "" } = await call({ key, signal }, async (abort) =>
+    const { UploadId } = await call({ key, signal }, async (abort) =>
       client.send(new CreateMultipartUploadCommand({ Bucket, Key: key, ContentType }), abort),
     );
-    return UploadId;
+    return needed(UploadId, Bucket);
   }
 
   async function putPart(
@@ -154,7 +158,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
         abort,
       ),
     );
-    return etagOf(ETag);
+    return etagOf(needed(ETag, Bucket));
   }
 
   async function abortUpload(key: ObjectKey, UploadId: string, { signal }: RequestOptions = {}) {
@@ -224,6 +228,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
             abort,
           ),
         );
+        needed(page.UploadId ?? page.Parts, Bucket);
         for (const { PartNumber = 0, ETag, Size = 0 } of page.Parts ?? []) {
           parts.push({ partNumber: PartNumber, etag: etagOf(ETag), sizeBytes: Size });
         }
@@ -237,7 +242,8 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
         const found = await call({ key, signal }, async (abort) =>
           client.send(new HeadObjectCommand({ Bucket, Key: key }), abort),
         );
-        return infoOf(key, found, found.ContentLength ?? 0);
+        const ETag = needed(found.ETag, Bucket);
+        return infoOf(key, { ...found, ETag }, found.ContentLength ?? 0);
       } catch (error) {
         if ((error as ClipscribeError).kind === "missing") return undefined;
         throw error;
@@ -260,6 +266,8 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
             abort,
           ),
         );
+        // A page that is none must not look like an empty bucket.
+        needed(page.KeyCount ?? page.Contents, Bucket);
         for (const { Key = "", ETag, Size = 0, LastModified } of page.Contents ?? []) {
           const key = usableKey(Key);
           if (key === undefined) {

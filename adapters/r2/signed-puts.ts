@@ -13,7 +13,7 @@ import { Pool } from "undici";
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import type { Etag, PutOptions, SendOptions } from "../../ports/object-store.ts";
-import { describeS3Error } from "./r2-error.ts";
+import { describeS3Error, needed } from "./r2-error.ts";
 import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
 import { withFreshKeys } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys } from "./renewing-keys.ts";
@@ -114,12 +114,8 @@ export function openSignedPuts(options: SignedPutsOptions): SignedPuts {
       const text = await readStart(answer.body);
       const { statusCode } = answer;
       if (statusCode !== 200) throw refusal(statusCode, text);
-      const { etag } = answer.headers;
-      if (typeof etag === "string" && etag !== "") return etag.replaceAll('"', "") as Etag;
-      throw new ClipscribeError("transient", "something else answers in the bucket's place", {
-        details: { bucket },
-        hint: "sign in to the network that you are on, or correct R2_ENDPOINT",
-      });
+      const etag = needed(answer.headers["etag"], bucket);
+      return String(etag).replaceAll('"', "") as Etag;
     } catch (error) {
       if (watch.isStalled) {
         throw new ClipscribeError("transient", "the upload stands still", {
@@ -175,6 +171,8 @@ async function* inPieces(
   watch.start();
   for (let at = 0; at < body.length; at += PIECE_BYTES) {
     const piece = body.subarray(at, at + PIECE_BYTES);
+    // A connection that has ended asks for one more: that one does not leave.
+    watch.signal.throwIfAborted();
     // Who waits for the pace does not stand still.
     watch.pause();
     await beforeBytes?.(piece.length);

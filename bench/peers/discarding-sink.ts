@@ -67,6 +67,7 @@ async function handle(request: IncomingMessage, response: ServerResponse): Promi
     return;
   }
   if (method === "POST" && upload !== null) return complete(response, key, upload);
+  if (method === "GET" && upload !== null) return listParts(response, upload);
   if (method === "PUT") {
     objects.set(key, { size, etag });
     response.writeHead(200, { etag: `"${etag}"` }).end();
@@ -82,6 +83,20 @@ async function handle(request: IncomingMessage, response: ServerResponse): Promi
     return sendXml(response, "ListBucketResult", "<KeyCount>0</KeyCount>");
   }
   response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
+}
+
+/** One page: what is measured here has fewer parts. */
+function listParts(response: ServerResponse, upload: string): void {
+  const sent = parts.get(upload);
+  if (sent === undefined) {
+    response.writeHead(404).end("<Error><Code>NoSuchUpload</Code></Error>");
+    return;
+  }
+  const each = [...sent].map(
+    ([number, { size, etag }]) =>
+      `<Part><PartNumber>${number}</PartNumber><ETag>"${etag}"</ETag><Size>${size}</Size></Part>`,
+  );
+  sendXml(response, "ListPartsResult", `${each.join("")}<IsTruncated>false</IsTruncated>`);
 }
 
 function complete(response: ServerResponse, key: string, upload: string): void {
