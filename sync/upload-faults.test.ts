@@ -81,7 +81,7 @@ describe("an upload and its line", () => {
   test("a line on which nothing moves is given up, and the next call goes on", async (t) => {
     const { emulator, uploads, file } = await world(t);
     const line = await openLine(t, emulator.address.s3_endpoint);
-    const options = { ...r2Options(emulator.address), endpoint: line.endpoint, stallMs: 1_000 };
+    const options = { ...r2Options(emulator.address), endpoint: line.endpoint, stallMs: 2_500 };
     using raw = openR2Store(options);
     const tries = { attempts: 4, baseMs: 10, maxMs: 50 };
     using patient = openR2Store({ ...options, stallMs: 60_000 });
@@ -97,7 +97,7 @@ describe("an upload and its line", () => {
     const first = uploadSource(raw, key, { ...call, onProgress });
 
     await assert.rejects(first, hasKind("transient"));
-    assert.ok(performance.now() - before < 10_000);
+    assert.ok(performance.now() - before < 30_000);
     line.revive();
     const { sentBytes } = await uploadSource(store, key, call);
     assert.ok(sentBytes < 12 * PART_BYTES, `${sentBytes / PART_BYTES} parts were sent again`);

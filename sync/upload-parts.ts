@@ -24,6 +24,8 @@ import { withdraw } from "./withdraw.ts";
 export const MAX_UPLOAD_AGE_MS = 6 * 24 * 60 * 60 * 1000;
 /** An upload that vanished (another process ended it, the bucket forgot it) is begun anew. */
 const MAX_BEGINNINGS = 3;
+/** Parts of one upload on their way: R2 has answered 500 to more. */
+const PARTS_AT_ONCE = 4;
 const COMPLETE_TRIES = 4;
 const COMPLETE_WAIT_MS = 1_000;
 
@@ -121,7 +123,7 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
   const { source, uploads, store } = way;
   const plan = cut(source.size, upload.partBytes);
   const parts: UploadPart[] = [];
-  const tasks: Promise<void>[] = [];
+  const tasks = new Set<Promise<void>>();
   const trouble = new AbortController();
   const signal = AbortSignal.any([way.signal, trouble.signal]);
   const digester = uploads.openDigester(store.partDigest);
@@ -130,6 +132,7 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
     for (let number = 1; number <= plan.count; number++) {
       const start = (number - 1) * plan.partBytes;
       const length = Math.min(plan.partBytes, source.size - start);
+      while (tasks.size >= PARTS_AT_ONCE) await Promise.race(tasks);
       const place = await uploads.room.enter(plan.partBytes, source.size, signal);
       const body = place.buffer.subarray(0, length);
       const send = async (): Promise<void> => {
@@ -144,11 +147,13 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
         place[Symbol.dispose]();
         throw error;
       }
-      tasks.push(
-        send()
-          .catch((error: unknown) => trouble.abort(error))
-          .finally(() => place[Symbol.dispose]()),
-      );
+      const task = send()
+        .catch((error: unknown) => trouble.abort(error))
+        .finally(() => {
+          place[Symbol.dispose]();
+          tasks.delete(task);
+        });
+      tasks.add(task);
     }
     await Promise.all(tasks);
     signal.throwIfAborted();

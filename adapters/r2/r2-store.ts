@@ -345,26 +345,30 @@ function usableKey(encoded: string): ObjectKey | undefined {
   }
 }
 
-/** Parts of PART_BYTES, the last one shorter; nothing for an empty stream. */
+/**
+ * Parts of PART_BYTES, the last one shorter; nothing for an empty stream. Their bytes stay as they are
+ * until the part after the next is asked for.
+ */
 async function* inParts(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
   const size = Math.max(PART_BYTES, MIN_PART_BYTES);
-  let part: Buffer | undefined;
+  const buffers: Buffer[] = [];
+  let count = 0;
   let filled = 0;
   for await (const chunk of body) {
     // A copy: whoever made the stream may use its buffer again.
     for (let at = 0; at < chunk.length;) {
-      part ??= Buffer.allocUnsafe(size);
+      const part = (buffers[count % 2] ??= Buffer.allocUnsafe(size));
       const taken = Math.min(chunk.length - at, size - filled);
       part.set(chunk.subarray(at, at + taken), filled);
       at += taken;
       filled += taken;
       if (filled < size) continue;
       yield part;
-      part = undefined;
+      count++;
       filled = 0;
     }
   }
-  if (part !== undefined) yield part.subarray(0, filled);
+  if (filled > 0) yield buffers[count % 2]?.subarray(0, filled) ?? Buffer.alloc(0);
   return undefined;
 }
 
