@@ -43,6 +43,9 @@ const books = {
   killed_while_asking: 0,
 };
 let killedAt = 0;
+/** Runs so far; the one that asks is the last. */
+let run = 0;
+const killed = new Set<number>();
 
 function digestOf({ path, fields, json }: Received): string {
   const hash = createHash("sha256").update(path).update(JSON.stringify(json));
@@ -53,15 +56,18 @@ function digestOf({ path, fields, json }: Received): string {
 
 async function answer(request: Received): Promise<Reply> {
   const digest = digestOf(request);
+  const asker = run;
   books.asked++;
   const before = answeredAt.get(digest);
   if (before !== undefined) {
     if (killedAt > before && killedAt - before < GRACE_MS) books.twice_in_grace++;
     else books.twice++;
+    // Told once: what is asked again because this answer fails is no further one.
+    answeredAt.delete(digest);
   }
   await delay(300 + random() * 1_200);
-  // Whoever asked was killed: the answer arrives nowhere.
-  if (!request.isOpen()) {
+  // Whoever asked was killed: the answer arrives nowhere, though the socket may not know it yet.
+  if (killed.has(asker) || !request.isOpen()) {
     books.killed_while_asking++;
     return { body: {} };
   }
@@ -127,6 +133,7 @@ function start(): ReturnType<typeof spawn> {
 let kills = 0;
 for (let runs = 0; runs < RUNS; runs++) {
   const askedBefore = books.asked;
+  run++;
   const child = start();
   const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
   let isOver = false;
@@ -138,8 +145,9 @@ for (let runs = 0; runs < RUNS; runs++) {
     if ((await ended) === 0) break;
     continue;
   }
-  if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  killed.add(run);
   killedAt = Date.now();
+  if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
   kills++;
   await ended;
 }
@@ -148,6 +156,7 @@ let code: number | null = null;
 // A part whose attempts all failed makes an item partial: running again is what a person does.
 for (let again = 0; again < 5 && code !== 0; again++) {
   stdout = "";
+  run++;
   const last = start();
   last.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
   code = await new Promise<number | null>((resolve) => last.on("close", resolve));
