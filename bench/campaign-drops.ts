@@ -25,11 +25,11 @@ const SEED = Number(process.env["SEED"] ?? 1);
 const DROPS = Number(process.env["DROPS"] ?? 2_000);
 const AT_START = Math.min(300, Math.floor(DROPS / 4));
 /** Hands that drop at the same time. */
-const HANDS = 12;
+const HANDS = 20;
 /** The agent lives so long at most before it is killed. */
 const KILL_MS = 4_000;
 /** What is left once nobody drops or kills any more has to end by itself. */
-const END_MS = 150_000;
+const END_MS = 200_000;
 /** Longer than any wait of the agent's once nothing fails any more. */
 const STILL_MS = 12_000;
 const MAX_MS = 9 * 60_000;

@@ -1,7 +1,9 @@
 /**
- * The laptop's own record of drops, jobs and items. Every write is durable when its call returns,
- * also across a power cut: the intent is noted before the first byte goes out, the hand-off after
- * the ticket. One agent writes; others read, and hand work over by `spool`.
+ * The laptop's own record of drops, jobs and items. What is about to be done (a drop and its ids, an
+ * upload's id, the run of an `again`, the place an original moves to) is durable when the call returns,
+ * also across a power cut, and with it all that was written before. What has been done may be lost by
+ * one, together with what was written after it: it is found to be done. One agent writes; others read,
+ * and hand work over by `spool`.
  */
 import type { DropItem, DropOptions, DropPhase, DropRecord } from "../core/drop-records.ts";
 import type { JobId, Sha256 } from "../core/ids.ts";

@@ -16,7 +16,6 @@ const BUSY_MS = 10_000;
 /** What is searched for has a column; the rest is the record's JSON. */
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
   CREATE TABLE IF NOT EXISTS drops (
     id INTEGER PRIMARY KEY AUTOINCREMENT, phase TEXT NOT NULL, job TEXT, record TEXT NOT NULL
   ) STRICT;
@@ -85,8 +84,9 @@ function openUnguarded(file: string): DropLedger {
   const database = open(file);
   const sql = prepare(database);
 
-  function together<Value>(work: () => Value): Value {
-    database.exec("BEGIN IMMEDIATE");
+  /** `kept`: flushed, with all that was written before; `later`: with the next that is. */
+  function together<Value>(until: "kept" | "later", work: () => Value): Value {
+    database.exec(`PRAGMA synchronous = ${until === "kept" ? "FULL" : "NORMAL"}; BEGIN IMMEDIATE`);
     try {
       const value = work();
       database.exec("COMMIT");
@@ -118,10 +118,11 @@ function openUnguarded(file: string): DropLedger {
     row === undefined ? undefined : read(row as Row);
 
   return {
-    add: (drop, items) => together(() => insert(drop, items)),
+    add: (drop, items) => together("kept", () => insert(drop, items)),
     get: (id) => one(sql.byId.get(id)),
     change(id, change) {
-      together(() => {
+      const isIntent = change.target !== undefined || change.phase === "rejecting";
+      together(isIntent ? "kept" : "later", () => {
         const kept = one(sql.byId.get(id));
         if (kept === undefined) return;
         const drop = { ...kept.drop, ...change };
@@ -129,14 +130,15 @@ function openUnguarded(file: string): DropLedger {
       });
     },
     changeItem(id, name, change) {
-      together(() => {
+      const isIntent = change.run !== undefined || change.upload_id !== undefined;
+      together(isIntent && change.phase === undefined ? "kept" : "later", () => {
         const row = sql.item.get(id, name) as { record: string; position: number } | undefined;
         if (row === undefined) return;
         insertItem(id, row.position, { ...readItem(row.record), ...change });
       });
     },
     setItems(id, items) {
-      together(() => {
+      together("kept", () => {
         sql.deleteItems.run(id);
         for (const [position, item] of items.entries()) insertItem(id, position, item);
       });
@@ -184,7 +186,7 @@ function openUnguarded(file: string): DropLedger {
         error: null,
         created_at: at.toISOString(),
       };
-      return together(() => {
+      return together("kept", () => {
         if (sql.byJob.get(work.job) === undefined) return insert(drop, []);
         throw new ClipscribeError("conflict", "there is such a job already", {
           details: { job: work.job },
