@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { isKind } from "../core/errors.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Downloader } from "../ports/downloader.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
@@ -31,6 +32,8 @@ export interface BatchEstimate {
   minutes: number | null;
   /** Items that were looked at and told their length. */
   known: number;
+  /** Links with nothing behind them: no items. */
+  dead: number;
 }
 
 export interface EstimateWork {
@@ -52,6 +55,7 @@ export async function estimateBatch(work: EstimateWork): Promise<BatchEstimate> 
   const looks = links.slice(0, MAX_LOOKS).map((url) => async () => look(work, url));
   const lengths: number[] = [];
   let done = 0;
+  let dead = 0;
   let items = media.length + links.length;
   const queue = [...probes, ...looks].values();
   const worker = async (): Promise<void> => {
@@ -61,11 +65,12 @@ export async function estimateBatch(work: EstimateWork): Promise<BatchEstimate> 
       lengths.push(...found.seconds);
       // A playlist is as many items as it has videos; what is no video is none.
       items += found.items - 1;
+      if (found.items === 0) dead++;
       onLook(++done, probes.length + looks.length);
     }
   };
   await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, worker));
-  return summarize(work, items, lengths);
+  return { ...summarize(work, items, lengths), dead };
 }
 
 interface Found {
@@ -78,7 +83,7 @@ export function summarize(
   { pipeline, providers }: Pick<EstimateWork, "pipeline" | "providers">,
   items: number,
   lengths: readonly number[],
-): BatchEstimate {
+): Omit<BatchEstimate, "dead"> {
   const unknown = { items, mediaSeconds: null, costUsd: null, itemUsd: null, minutes: null };
   if (lengths.length === 0) return { ...unknown, known: 0 };
   const factor = items / lengths.length;
@@ -118,8 +123,11 @@ async function look({ downloader, folderOf, signal }: EstimateWork, url: string)
     const videos = found.kind === "video" ? [found] : found.videos;
     const seconds = videos.flatMap(({ durationSeconds }) => durationSeconds ?? []);
     return { items: videos.length, seconds };
-  } catch {
-    return { items: 0, seconds: [] };
+  } catch (error) {
+    // Without a yt-dlp that may go out, no link can be fetched.
+    if (isKind(error, "config")) throw error;
+    const isDead = isKind(error, "contract", "denied");
+    return { items: isDead ? 0 : 1, seconds: [] };
   }
 }
 

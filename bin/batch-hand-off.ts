@@ -47,7 +47,7 @@ export async function handOffDrop(work: BatchHandOff, id: number): Promise<KeptD
     for (;;) {
       const kept = ledger.get(id);
       if (kept === undefined) throw new Error("a spooled drop is gone");
-      showItems(view, kept, shown, own === undefined);
+      showItems(view, kept, shown);
       if (kept.drop.phase === "done" || kept.drop.phase === "rejected") return kept;
       signal.throwIfAborted();
       if (own?.trouble !== undefined) throw own.trouble;
@@ -135,14 +135,11 @@ const DOING: Partial<Record<DropItem["phase"], string>> = {
   prepared: "uploading",
 };
 
-/** Says what changed since the last look; `isFollowing`: nobody here says how far an item is. */
-function showItems(
-  view: BatchView,
-  { drop, items }: KeptDrop,
-  shown: Map<string, string>,
-  isFollowing: boolean,
-): void {
+/** Says what changed since the last look. */
+function showItems(view: BatchView, { drop, items }: KeptDrop, shown: Map<string, string>): void {
+  const isUnnamed = items.some(({ item, phase }) => item === null && phase === "pending");
   if (drop.phase === "spooled") view.busy("reading");
+  else view.busy(isUnnamed ? "asking what the links are" : "");
   for (const item of items) {
     const { name, phase, error } = item;
     if (shown.get(name) === phase) continue;
@@ -153,7 +150,6 @@ function showItems(
     else if (phase === "failed" && error !== null) {
       const { message, hint } = fromErrorRecord(error);
       view.ended(id, { state: "failed", message, hint: hint ?? null });
-    } else if (isFollowing && doing !== undefined && item.item !== null)
-      view.doing(id, doing, null);
+    } else if (doing !== undefined && item.item !== null) view.doing(id, doing, null);
   }
 }

@@ -56,8 +56,9 @@ export function describeEstimate(
   settings: Settings,
   itemLimitUsd: number | null,
 ): string[] {
-  const { items, mediaSeconds, costUsd, itemUsd, minutes, known } = estimate;
-  const count = items === 1 ? "1 item" : `${items} items`;
+  const { items, mediaSeconds, costUsd, itemUsd, minutes, known, dead } = estimate;
+  const links = dead === 1 ? "1 dead link" : `${dead} dead links`;
+  const count = `${items === 1 ? "1 item" : `${items} items`}${dead === 0 ? "" : `, ${links}`}`;
   if (mediaSeconds === null || costUsd === null || minutes === null) {
     return [`${count}; how long they are, and so the price, can't be told beforehand`];
   }

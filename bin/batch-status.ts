@@ -3,7 +3,6 @@ import { ClipscribeError } from "../core/errors.ts";
 import { EXIT, exitCodeOfStatuses } from "../core/exit-codes.ts";
 import type { JobId } from "../core/ids.ts";
 import { formatUsd } from "../core/money.ts";
-import { safeLine } from "../core/safe-text.ts";
 import { readJob } from "../sync/job-report.ts";
 import type { JobItem, JobReport } from "../sync/job-report.ts";
 import { countByStatus, describeJob } from "./batch-list.ts";
@@ -11,6 +10,7 @@ import { openBatchOffice, readJobName } from "./batch-office.ts";
 import type { BatchOffice } from "./batch-office.ts";
 import type { Io } from "./io.ts";
 import { openDraw } from "./ui/open-view.ts";
+import { wrapText } from "./ui/wrap-text.ts";
 
 /** The first looks come soon, the later ones spare the bucket's bill. */
 const LOOKS_MS = { first: 1_000, last: 10_000, factor: 1.5 };
@@ -141,9 +141,9 @@ function renderItem(item: JobItem, wide: number, columns: number): string[] {
   const money = cost === 0 ? "" : formatUsd(cost);
   const head = `  ${shown.padEnd(wide)}  ${status.padEnd(11)} ${detail}${money}`.trimEnd();
   if (error === null) return [head];
-  const room = Math.max(20, columns - 7);
+  const room = Math.max(40, columns - 7);
   const said = [error.message, ...(error.hint === null ? [] : [error.hint])];
-  return [head, ...said.map((each) => `      ${safeLine(each, room)}`)];
+  return [head, ...said.flatMap((each) => wrapText(each, room)).map((line) => `      ${line}`)];
 }
 
 /** The next command, where one is due. */
@@ -151,10 +151,11 @@ function advise({ job_id: job, status, items }: JobReport): string[] {
   const has = (wanted: JobItem["status"]): boolean => items.some((item) => item.status === wanted);
   const isForMoney = items.some((item) => item.status === "held" && item.error?.kind === "budget");
   const isOtherwise = items.some((item) => item.status === "held" && item.error?.kind !== "budget");
+  const isAgain = items.some((item) => item.status === "failed" && item.has_file);
   return [
     ...(isForMoney ? [`held for money: clipscribe batch approve ${job}`] : []),
     ...(isOtherwise ? [`held for you: then clipscribe batch resume ${job}`] : []),
-    ...(has("failed") ? [`failed: clipscribe replay ${job} makes a new run of each`] : []),
+    ...(isAgain ? [`failed: clipscribe replay ${job} makes a new run of each`] : []),
     ...(status === "finished" && has("complete") ? [`clipscribe batch fetch ${job}`] : []),
   ];
 }

@@ -48,7 +48,7 @@ Examples:
     .addHelpText(
       "after",
       `
-Exit code: 0 under way, or all complete; 4 partial, 5 failed, 6 held for you (docs/errors.md).
+Exit code: 0 under way, or all complete; 4 partial, 5 failed, 6 held for you.
 
 Examples:
   clipscribe batch status 20261123-2041-council-meeting-7f3a
@@ -72,8 +72,9 @@ Examples:
     .addHelpText(
       "after",
       `
-A result appears whole, by one rename, after every file's SHA-256 was checked. What you changed in it
-stays beside, as ITEM.mine. Works on any computer with access to the bucket.
+A result appears whole, by one rename, after every file's SHA-256 was checked.
+What you changed in it stays beside, as ITEM.mine. Works on any computer with
+access to the bucket.
 
 Examples:
   clipscribe batch fetch 7f3a
@@ -119,9 +120,11 @@ function addSubmit(batch: Command, { setCode, io }: Omit<CommandMaker, "command"
     .addHelpText(
       "after",
       `
-It says the price and the time first, and goes on unless that is over the budget (exit code 6, nothing
-begun). Cut off anywhere, the same command goes on with the same job. Exit code: 0 all handed off, 4 some
-could not be, 3 or 5 none, 8 out of reach.
+It says the price and the time first, and goes on unless that is over the
+budget. Cut off anywhere, the same command goes on with the same job.
+
+Exit code: 0 all handed off, 4 some could not be, 3 or 5 none, 6 over the
+budget (nothing was begun), 8 out of reach.
 
 Examples:
   clipscribe batch submit urls.txt --vps --notify me@example.org

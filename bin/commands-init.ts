@@ -30,14 +30,16 @@ export function addInitCommands({ command, setCode, io }: CommandMaker): void {
     .addHelpText(
       "after",
       `
-Secrets are asked for and not shown, or taken from the environment; each is kept in a file that only you
-can read, and config.yaml says where. A key in your system's keychain: write it yourself, as
-  XAI_API_KEY: { command: [security, find-generic-password, -w, -s, clipscribe-xai] }
+Secrets are asked for and not shown, or taken from the environment; each is
+kept in a file that only you can read, and config.yaml says where. One that
+lives in your system's keychain you write there yourself, as
+  XAI_API_KEY: { command: [security, find-generic-password, -w, -s, xai] }
 
 Examples:
   clipscribe init
   clipscribe init --yes --home ~/Videos/ClipScribe --service
-  R2_ACCESS_KEY_ID=… R2_SECRET_ACCESS_KEY=… clipscribe init --yes --cloud --bucket news --endpoint https://…
+  R2_ACCESS_KEY_ID=… R2_SECRET_ACCESS_KEY=… clipscribe init --yes \\
+    --cloud --bucket news --endpoint https://ACCOUNT.r2.cloudflarestorage.com
   clipscribe init --profile desk`,
     )
     .action(async (flags: Flags) => {

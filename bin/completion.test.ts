@@ -55,4 +55,15 @@ describe("shell completion", () => {
   test("the manual page has the verbs below verbs", async () => {
     assert.match(await print("man"), /\.SS batch fetch/);
   });
+
+  test("help fits a terminal of 80 columns, and each verb of a batch has an example", async () => {
+    const verbs = ["submit", "list", "status", "fetch", "cancel", "pause", "resume", "approve"];
+    for (const path of [...verbs.map((verb) => ["batch", verb]), ["batch"], ["init"]]) {
+      const help = await print(...path, "--help");
+
+      const wide = help.split("\n").filter((line) => line.length > 80);
+      assert.deepEqual(wide, [], path.join(" "));
+      if (path[1] !== "list") assert.match(help, /Examples?:\n {2}clipscribe/);
+    }
+  });
 });

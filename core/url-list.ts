@@ -46,8 +46,9 @@ export function parseUrlList(content: string | Uint8Array, extension: string): U
       seen.add(href);
       if (ignored !== undefined) list.ignored.push({ line, text: ignored.slice(0, SHOWN_CHARS) });
     } catch (error) {
-      const { message } = error as Error;
-      list.refused.push({ line, text: text.slice(0, SHOWN_CHARS), why: message });
+      // The address stands beside it.
+      const why = (error as Error).message.replace(/ url="[\s\S]*$/, "");
+      list.refused.push({ line, text: text.slice(0, SHOWN_CHARS), why });
     }
   }
   return list;

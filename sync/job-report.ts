@@ -28,6 +28,8 @@ export interface JobItem {
   progress: number;
   cost_usd: number;
   error: ErrorRecord | null;
+  /** False for a dead link, which nobody can work on again. */
+  has_file: boolean;
 }
 
 export interface JobReport {
@@ -64,7 +66,17 @@ export async function readJob(
     if (state !== undefined) return { item_id, name, ...describeState(state) };
     const { status, run, cost } = row ?? { status: "pending" as const, run: 1, cost: 0 };
     const progress = row === undefined ? 0 : 100;
-    return { item_id, name, status, run, stage: null, progress, cost_usd: cost, error: null };
+    return {
+      item_id,
+      name,
+      status,
+      run,
+      stage: null,
+      progress,
+      cost_usd: cost,
+      error: null,
+      has_file: true,
+    };
   });
   const isOver = items.every(({ status }) => isOutcome(status) || status === "held");
   const { state } = metadata.control;
@@ -114,8 +126,8 @@ export async function readPublished(
 }
 
 function describeState(state: ItemState): Omit<JobItem, "item_id" | "name"> {
-  const { status, run, stage, progress, cost, error } = state;
-  return { status, run, stage, progress, cost_usd: cost, error };
+  const { status, run, stage, progress, cost, error, input } = state;
+  return { status, run, stage, progress, cost_usd: cost, error, has_file: input !== null };
 }
 
 /** `9 complete, 1 failed, 2 queued`: the outcomes first, in words that `status` uses. */

@@ -64,5 +64,10 @@ function reasonOf(stderr: string): string {
   const lines = stderr.split("\n");
   const last = lines.filter((line) => line.startsWith("ERROR:")).at(-1);
   const said = last?.slice("ERROR:".length) ?? lines.at(-2) ?? "";
-  return safeLine(said.replace(/; please report this issue[\s\S]*/i, ""), 300);
+  // What a person can use of it: not which extractor, not its inner cause, not where to report.
+  const plain = said
+    .replace(/; please report this issue[\s\S]*/i, "")
+    .replace(/ \(caused by [\s\S]*/, "")
+    .replace(/^\s*\[[\w:+.-]+\]\s*(?:[\w-]+: )?/, "");
+  return safeLine(plain, 300);
 }

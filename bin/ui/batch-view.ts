@@ -1,6 +1,7 @@
 /** Shows a hand-off: what each item is doing, and what became of it. Text from outside is made safe. */
 import { safeLine } from "../../core/safe-text.ts";
 import type { Surface } from "./open-view.ts";
+import { wrapText } from "./wrap-text.ts";
 
 export interface BatchView {
   /** A sentence that stays. */
@@ -55,7 +56,7 @@ export function openBatchView(options: Surface): BatchView {
   return {
     note(text) {
       json({ type: "note", text });
-      print(safeLine(text, 2_000));
+      print(wrapText(text, mode === "plain" ? 2_000 : Math.max(40, columns - 1)).join("\n"));
     },
     busy(text) {
       busyText = safeLine(text, columns);
@@ -63,6 +64,7 @@ export function openBatchView(options: Surface): BatchView {
     },
     doing(item, doing, fraction) {
       busyText = "";
+      if (rows.get(item)?.includes(doing) === true && fraction === null) return;
       const share = fraction === null ? "" : `${Math.round(fraction * 100)}%`;
       rows.set(
         item,
@@ -79,8 +81,9 @@ export function openBatchView(options: Surface): BatchView {
         : WORDS[end.state];
       print(`  ${MARKS[end.state]} ${safeLine(item, 48).padEnd(40)} ${word}`.trimEnd());
       if (end.state !== "failed") return;
-      for (const line of [end.message, end.hint]) {
-        if (line !== null) print(`      ${safeLine(line, Math.max(40, columns - 8))}`);
+      for (const said of [end.message, end.hint]) {
+        const lines = said === null ? [] : wrapText(said, Math.max(40, columns - 8));
+        for (const line of lines) print(`      ${line}`);
       }
     },
     stop() {
