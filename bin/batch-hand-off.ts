@@ -6,19 +6,19 @@
 import { mkdirSync, realpathSync } from "node:fs";
 
 import { acquireAgentLock, findAgent } from "../adapters/system/agent-lock.ts";
+import { openKeepAwake } from "../adapters/system/keep-awake.ts";
 import { fromErrorRecord, isKind } from "../core/errors.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import type { DropItem } from "../core/drop-records.ts";
-import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { DropLedger, KeptDrop } from "../ports/drop-ledger.ts";
 import type { OpenFolderWatch } from "../ports/folder-watch.ts";
-import { fixedPipeline } from "../ports/pipeline-source.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
 import type { Machine } from "./compose.ts";
 import type { Io } from "./io.ts";
 import { makeFolder } from "./make-folder.ts";
 import { openAgentWorld } from "./open-agent-world.ts";
+import type { PipelinesInForce } from "./pipelines-in-force.ts";
 import type { Settings } from "./settings.ts";
 import type { BatchView } from "./ui/batch-view.ts";
 
@@ -30,7 +30,7 @@ export interface BatchHandOff {
   settings: Settings;
   machine: Machine;
   ledger: DropLedger;
-  pipeline: CheckedPipeline;
+  pipelines: PipelinesInForce;
   view: BatchView;
   /** Aborted: what is under way ends; the next one goes on from there. */
   signal: AbortSignal;
@@ -76,7 +76,7 @@ async function openOwnAgent(
   id: number,
   home: string,
 ): Promise<OwnAgent | undefined> {
-  const { io, settings, machine, ledger, pipeline, view } = work;
+  const { io, settings, machine, ledger, pipelines, view } = work;
   let lock: Disposable;
   try {
     lock = acquireAgentLock(home, "batch submit", new Date());
@@ -100,8 +100,12 @@ async function openOwnAgent(
     io,
     settings,
     machine,
-    pipeline: () => pipeline,
-    pipelines: fixedPipeline(pipeline),
+    pipeline: () => pipelines.current(),
+    // A job that goes on keeps the pipeline that it began with.
+    pipelines: {
+      current: () => Promise.resolve(pipelines.current()),
+      find: (digest) => Promise.resolve(pipelines.find(digest)),
+    },
     listener,
     ledger: {
       ...ledger,
@@ -110,11 +114,14 @@ async function openOwnAgent(
     },
   });
   const agent = openAgent({ ...world, openWatch: watchNothing });
+  const awake = openKeepAwake(io.platform);
+  awake.set(true);
   return {
     get trouble() {
       return trouble;
     },
     async close() {
+      awake[Symbol.dispose]();
       await agent[Symbol.asyncDispose]();
       lock[Symbol.dispose]();
     },

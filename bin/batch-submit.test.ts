@@ -11,14 +11,16 @@ import { chatReply, heardReply, openTestWorld } from "../samples/test-world.ts";
 const CLI = join(import.meta.dirname, "clipscribe.ts");
 
 /** A home on this machine, and providers that hear and find what they are told to. */
-async function world(t: TestContext) {
-  const w = await openTestWorld(t, ({ path }) =>
-    path.includes("transcriptions")
-      ? heardReply(["We will vote on the harbour tonight."])
-      : chatReply({ entities: [], relationships: [], topics: [], key_moments: [], summary: null }),
-  );
+async function world(t: TestContext, listening: Promise<void> = Promise.resolve()) {
+  const w = await openTestWorld(t, async ({ path }) => {
+    if (!path.includes("transcriptions")) return chatReply(NOTHING);
+    await listening;
+    return heardReply(["We will vote on the harbour tonight."]);
+  });
   return { ...w, home: join(w.dir, "home") };
 }
+
+const NOTHING = { entities: [], relationships: [], topics: [], key_moments: [], summary: null };
 
 describe("batch submit, on one machine", () => {
   test("without a cloud --vps ends with 2 and the one command that sets it up, and nothing is begun", async (t) => {
@@ -56,11 +58,21 @@ describe("batch submit, on one machine", () => {
   });
 
   test("with no agent it says what to start; with one, to keep the lid open and for how long", async (t) => {
-    const { clipscribe, tone, dir, home } = await world(t);
+    // Whoever hears takes long enough for the work to be under way when it is looked at.
+    const { promise: listening, resolve: hear } = Promise.withResolvers<void>();
+    const { clipscribe, tone, dir, home, server } = await world(t, listening);
     const alone = await clipscribe(["batch", "submit", tone("one.m4a", 300)]);
-    const env = { PATH: process.env["PATH"], HOME: dir, CLIPSCRIBE_HOME: home };
-    // A pipeline that takes its time, so that the work is still under way when it is looked at.
-    const up = spawn(process.execPath, [CLI, "up", "--json"], { cwd: dir, env, stdio: "ignore" });
+    const up = spawn(process.execPath, [CLI, "up", "--json"], {
+      cwd: dir,
+      env: {
+        PATH: process.env["PATH"],
+        HOME: dir,
+        CLIPSCRIBE_HOME: home,
+        MISTRAL_API_KEY: "m",
+        MISTRAL_BASE_URL: server.url,
+      },
+      stdio: "ignore",
+    });
     t.after(() => up.kill("SIGKILL"));
     const lock = join(home, ".clipscribe-lock.json");
     await until(() => {
@@ -70,6 +82,8 @@ describe("batch submit, on one machine", () => {
     const files = [2, 3, 4, 5, 6, 7].map((at) => tone(`talk-${at}.m4a`, at * 100));
 
     const kept = await clipscribe(["batch", "submit", "--json", ...files]);
+    up.kill("SIGKILL");
+    hear();
 
     assert.equal(alone.code, 0, alone.stderr);
     assert.match(

@@ -29,10 +29,9 @@ import type { LidEnd } from "./batch-lid.ts";
 import { describeEstimate, findOverBudget, openProvidersForEstimate } from "./batch-price.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
-import { loadPipeline } from "./load-pipeline.ts";
-import type { LoadedPipeline } from "./load-pipeline.ts";
+import { openPipelinesInForce } from "./pipelines-in-force.ts";
+import type { PipelinesInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { openBatchView } from "./ui/batch-view.ts";
@@ -66,11 +65,17 @@ export async function batchSubmit(
   try {
     await using machine = await openMachine(io, settings, log);
     view.busy("reading the pipeline");
-    const loaded = await loadPipeline(findPipelineFile(io, options.pipeline), settings.home);
-    const read = readBatchArguments(args, io.cwd, loaded.pipeline.accept);
-    for (const remark of read.remarks) view.note(remark);
     using ledger = openDropLedger(join(settings.home, "ledger.db"));
-    const work = { io, settings, machine, loaded, ledger, view, options, signal };
+    const { store, isShared } = machine;
+    const source = { io, settings, store, isShared, named: options.pipeline };
+    using pipelines = await openPipelinesInForce(source, ledger.listPipelines(), {
+      onChange: () => undefined,
+      onRefused: (error) =>
+        view.note(`another pipeline was pushed and is refused: ${error.message}`),
+    });
+    const read = readBatchArguments(args, io.cwd, pipelines.current().accept);
+    for (const remark of read.remarks) view.note(remark);
+    const work = { io, settings, machine, pipelines, ledger, view, options, signal };
     return await submit(work, read);
   } catch (error) {
     view.stop();
@@ -85,7 +90,7 @@ interface Work {
   io: Io;
   settings: Settings;
   machine: Machine;
-  loaded: LoadedPipeline;
+  pipelines: PipelinesInForce;
   ledger: DropLedger;
   view: BatchView;
   options: SubmitOptions;
@@ -93,7 +98,8 @@ interface Work {
 }
 
 async function submit(work: Work, read: BatchArguments): Promise<number> {
-  const { settings, machine, loaded, ledger, view, options, io, signal } = work;
+  const { settings, machine, pipelines, ledger, view, options, io, signal } = work;
+  const pipeline = pipelines.current();
   const name = submissionName(settings, read);
   const before = findBefore(ledger, name);
   const isOver = before?.drop.phase === "done" || before?.drop.phase === "rejected";
@@ -104,9 +110,9 @@ async function submit(work: Work, read: BatchArguments): Promise<number> {
   if (isNew) {
     await assertReachable(machine, settings);
     estimate = await estimateFor(work, read);
-    const over = findOverBudget(estimate, options.budget, loaded.pipeline.budget);
+    const over = findOverBudget(estimate, options.budget, pipeline.budget);
     // With a budget for the job, an item may take all of it.
-    const limit = options.budget === null ? loaded.pipeline.budget.itemUsd : null;
+    const limit = options.budget === null ? pipeline.budget.itemUsd : null;
     if (!options.quiet) {
       for (const line of describeEstimate(estimate, settings, limit)) view.note(line);
     }
@@ -120,17 +126,14 @@ async function submit(work: Work, read: BatchArguments): Promise<number> {
   const done =
     isOver && !isNew
       ? before
-      : await handOffDrop(
-          { io, settings, machine, ledger, view, signal, pipeline: loaded.pipeline },
-          id,
-        );
+      : await handOffDrop({ io, settings, machine, ledger, view, signal, pipelines }, id);
   view.stop();
   const lid = await adviseAfterHandOff({
     settings,
     store: machine.store,
     isShared: machine.isShared,
     ledger,
-    accept: loaded.pipeline.accept,
+    accept: pipeline.accept,
     minutes: estimate?.minutes ?? null,
     signal,
   });
@@ -164,14 +167,14 @@ function spool({ ledger, options }: Work, read: BatchArguments, name: string): n
 }
 
 async function estimateFor(
-  { io, settings, machine, loaded, view, signal }: Work,
+  { io, settings, machine, pipelines, view, signal }: Work,
   read: BatchArguments,
 ): Promise<BatchEstimate> {
   const folders = { downloads: join(settings.home, "downloads") };
   return estimateBatch({
     media: read.media,
     links: read.links,
-    pipeline: loaded.pipeline,
+    pipeline: pipelines.current(),
     providers: openProvidersForEstimate(settings),
     tools: machine.tools,
     downloader: politeDownloader(openDownloader({ io, settings }), systemClock),

@@ -9,6 +9,8 @@ interface Flags {
   local?: boolean;
   bucket?: string;
   endpoint?: string;
+  account?: string;
+  credentialsCommand?: string;
   service?: boolean;
   removeService?: boolean;
   json?: boolean;
@@ -22,7 +24,9 @@ export function addInitCommands({ command, setCode, io }: CommandMaker): void {
     .option("--local", "everything on this computer")
     .option("--cloud", "servers do the work, through a bucket (R2, or any S3)")
     .option("--bucket <name>", "its name")
-    .option("--endpoint <url>", "https://ACCOUNT.r2.cloudflarestorage.com, or any S3")
+    .option("--account <id>", "Cloudflare's account id")
+    .option("--endpoint <url>", "another S3, or R2 by its own address")
+    .option("--credentials-command <line>", "prints credentials; instead of the bucket's keys")
     .option("--service", "start the agent whenever you log in (systemd --user, launchd)")
     .option("--no-service", "don't, and don't ask")
     .option("--remove-service", "take the login service away again")
@@ -38,8 +42,8 @@ lives in your system's keychain you write there yourself, as
 Examples:
   clipscribe init
   clipscribe init --yes --home ~/Videos/ClipScribe --service
-  R2_ACCESS_KEY_ID=… R2_SECRET_ACCESS_KEY=… clipscribe init --yes \\
-    --cloud --bucket news --endpoint https://ACCOUNT.r2.cloudflarestorage.com
+  clipscribe init --yes --cloud --bucket news --account 0123… --user anna \\
+    --credentials-command "ssh -o BatchMode=yes clipscribe@SERVER"
   clipscribe init --profile desk`,
     )
     .action(async (flags: Flags) => {

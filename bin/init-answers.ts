@@ -11,6 +11,10 @@ export interface InitFlags {
   cloud?: boolean | undefined;
   bucket?: string | undefined;
   endpoint?: string | undefined;
+  /** Cloudflare's account id, from which the endpoint follows. */
+  account?: string | undefined;
+  /** A command line that prints credentials, instead of keys that stay. */
+  credentialsCommand?: string | undefined;
   service?: boolean | undefined;
 }
 
@@ -23,7 +27,7 @@ export interface Answers {
 /** Values that hold so far: in config.yaml, or in the environment. */
 export type Known = (name: string) => string | null;
 
-const CLOUD_SECRETS = ["R2_SECRET_ACCESS_KEY", "R2_SESSION_TOKEN"];
+const BUCKET_KEYS = ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"] as const;
 const MODEL_KEYS = ["MISTRAL_API_KEY", "XAI_API_KEY"];
 
 export function isSecretSetting(name: string): boolean {
@@ -48,22 +52,26 @@ const LOCAL = { CLIPSCRIBE_STORE: null, CLIPSCRIBE_QUEUE: null };
 function cloudByFlags(flags: InitFlags, known: Known): Answers["settings"] {
   const store = flags.bucket === undefined ? known("CLIPSCRIBE_STORE") : `r2:${flags.bucket}`;
   const endpoint = flags.endpoint ?? known("R2_ENDPOINT");
+  const account = flags.account ?? known("CLOUDFLARE_ACCOUNT_ID");
+  const command = flags.credentialsCommand ?? known("CLIPSCRIBE_CREDENTIALS_COMMAND");
   const settings: Answers["settings"] = {};
   const missing: string[] = [];
-  const need = (name: string, value: string | null, say: string): void => {
-    if (value === null) missing.push(say);
+  if (store === null || store.startsWith("disk:")) missing.push("--bucket NAME");
+  else settings["CLIPSCRIBE_STORE"] = store;
+  if (endpoint !== null) settings["R2_ENDPOINT"] = endpoint;
+  if (account !== null) settings["CLOUDFLARE_ACCOUNT_ID"] = account;
+  if (endpoint === null && account === null) missing.push("--account ID (or --endpoint URL)");
+  if (command !== null) settings["CLIPSCRIBE_CREDENTIALS_COMMAND"] = command;
+  for (const name of command === null ? BUCKET_KEYS : []) {
+    const value = known(name);
+    if (value === null) missing.push(`${name} in the environment`);
     else settings[name] = value;
-  };
-  need("CLIPSCRIBE_STORE", store?.startsWith("disk:") === true ? null : store, "--bucket NAME");
-  need("R2_ENDPOINT", endpoint, "--endpoint https://ACCOUNT.r2.cloudflarestorage.com");
-  for (const name of ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"]) {
-    need(name, known(name), `${name} in the environment`);
   }
   const token = known("R2_SESSION_TOKEN");
-  if (token !== null) settings["R2_SESSION_TOKEN"] = token;
+  if (token !== null && command === null) settings["R2_SESSION_TOKEN"] = token;
   if (missing.length === 0) return settings;
   throw new ClipscribeError("config", `the cloud needs ${missing.join(", ")}`, {
-    hint: "pass them, or run `clipscribe init --cloud` in a terminal: it asks",
+    hint: "pass them (instead of keys: --credentials-command), or run it in a terminal: it asks",
   });
 }
 
@@ -121,16 +129,25 @@ async function askForCloud(
       /^[a-z0-9][a-z0-9.-]{1,62}$/.test(answer) ? undefined : "use a-z, 0-9 and -, 3 to 63 of them",
   });
   settings["CLIPSCRIBE_STORE"] = `r2:${bucket}`;
-  const account = known("CLOUDFLARE_ACCOUNT_ID") ?? "ACCOUNT";
   const endpoint = flags.endpoint ?? known("R2_ENDPOINT");
-  const guess = account === "ACCOUNT" ? "" : `https://${account}.r2.cloudflarestorage.com`;
-  await ask(
-    "R2_ENDPOINT",
-    "S3 endpoint (https://ACCOUNT.r2.cloudflarestorage.com)",
-    endpoint ?? guess,
-  );
-  await ask("R2_ACCESS_KEY_ID", "Access key id", known("R2_ACCESS_KEY_ID") ?? "");
-  const [secret = ""] = CLOUD_SECRETS;
+  const account = await person.ask({
+    text: "Cloudflare account id, or the address of another S3",
+    fallback: endpoint ?? flags.account ?? known("CLOUDFLARE_ACCOUNT_ID") ?? "",
+    problem: (answer) =>
+      /^(?:[0-9a-f]{32}$|https?:\/\/)/.test(answer)
+        ? undefined
+        : "an id is 32 hex digits; an address begins with https://",
+  });
+  if (account.startsWith("http")) settings["R2_ENDPOINT"] = account;
+  else Object.assign(settings, { CLOUDFLARE_ACCOUNT_ID: account, R2_ENDPOINT: null });
+  const command = await person.ask({
+    text: "Command that prints credentials (Enter: keys of the bucket)",
+    fallback: flags.credentialsCommand ?? known("CLIPSCRIBE_CREDENTIALS_COMMAND") ?? "",
+  });
+  settings["CLIPSCRIBE_CREDENTIALS_COMMAND"] = command === "" ? null : command;
+  if (command !== "") return;
+  const [id, secret] = BUCKET_KEYS;
+  await ask(id, "Access key id", known(id) ?? "");
   await ask(secret, "Secret access key (not shown)", known(secret) ?? "");
 }
 

@@ -129,12 +129,28 @@ describe("clipscribe init", () => {
     const later = await run(["--json"]);
 
     assert.deepEqual([none.code, wasWritten], [2, false]);
-    assert.match(none.said, /--bucket NAME, --endpoint .*, R2_ACCESS_KEY_ID in the environment/);
+    assert.match(none.said, /--bucket NAME, --account ID .*, R2_ACCESS_KEY_ID in the environment/);
     assert.equal(wrong.code, 8, wrong.said);
     assert.doesNotMatch(wrong.said, /canary/);
     assert.equal(right.code, 0, right.said);
     assert.match(right.said, /its conditions hold/);
     assert.equal(later.code, 0, later.said);
+    const script = join(dir, "credentials");
+    // As AWS's credential_process prints them.
+    const printed = {
+      Version: 1,
+      AccessKeyId: address.access_key_id,
+      SecretAccessKey: address.secret_access_key,
+      SessionToken: "for-a-while",
+      Expiration: new Date(Date.now() + 3_600_000).toISOString(),
+    };
+    writeFileSync(script, `#!/bin/sh\ntouch ${script}.ran\necho '${JSON.stringify(printed)}'\n`, {
+      mode: 0o755,
+    });
+    const lent = await run([...args, "--profile", "lent", "--credentials-command", script]);
+    // The emulator lends none, so it refuses these; but they were asked for, and no key was.
+    assert.match(lent.said, /the bucket refuses these credentials/);
+    assert.ok(existsSync(`${script}.ran`));
     assert.deepEqual(JSON.parse(later.said).store, { state: "good" });
   });
 
