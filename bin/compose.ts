@@ -75,7 +75,7 @@ export async function openMachine(
 ): Promise<Machine> {
   makeFolder(settings.home);
   const workDir = join(settings.home, "work");
-  sweepWork(workDir);
+  sweepWork(workDir, hostSlug(hostname()));
   const backend = await openBackend(settings, log, overrides.store);
   const { store, queues, isShared, reach } = backend;
   const ledger = openLedger(join(settings.home, "ledger.db"));
@@ -139,7 +139,7 @@ export async function openMachine(
       await mail[Symbol.asyncDispose]();
       ledger[Symbol.dispose]();
       await backend[Symbol.asyncDispose]();
-      sweepWork(workDir, (pid) => pid !== process.pid && isAlive(pid));
+      sweepWork(workDir, hostSlug(hostname()), (pid) => pid !== process.pid && isAlive(pid));
     },
   };
 }

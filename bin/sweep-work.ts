@@ -2,8 +2,12 @@
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-/** Removes what lies in `workDir` for processes of this machine that are gone. */
-export function sweepWork(workDir: string, isRunning: (pid: number) => boolean = isAlive): void {
+/** Removes what lies in `workDir` for processes of this machine, `host`, that are gone. */
+export function sweepWork(
+  workDir: string,
+  host: string,
+  isRunning: (pid: number) => boolean = isAlive,
+): void {
   let names: string[];
   try {
     names = readdirSync(workDir);
@@ -13,7 +17,8 @@ export function sweepWork(workDir: string, isRunning: (pid: number) => boolean =
   for (const name of names) {
     // As compose.ts names runners: host, process, eight random digits.
     const pid = /-(\d{1,10})-[0-9a-f]{8}$/.exec(name)?.[1];
-    if (pid === undefined || isRunning(Number(pid))) continue;
+    // Another host's numbers say nothing here.
+    if (!name.startsWith(`${host}-${pid}-`) || isRunning(Number(pid))) continue;
     try {
       rmSync(join(workDir, name), { recursive: true, force: true });
     } catch {

@@ -25,6 +25,16 @@ describe("settings", () => {
     assert.deepEqual(from({ environment: { [name]: "b" }, flag: { [name]: "c" } }), ["c", "flag"]);
   });
 
+  test("private addresses are allowed for what is listed, and for nothing that is misspelled", () => {
+    const allow = (value: string) => () =>
+      resolveSettings({ ...none, environment: { CLIPSCRIBE_ALLOW_PRIVATE: value } });
+
+    for (const good of ["url", "store", "webhook,url,store"]) assert.doesNotThrow(allow(good));
+    for (const bad of ["url,", "urls", "store webhook", ",store"]) {
+      assert.throws(allow(bad), hasKind("config"), bad);
+    }
+  });
+
   test("all bad values are named at once, with their source", () => {
     const bad = {
       CLIPSCRIBE_USER: "../x",
