@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
+import { rcloneEnv } from "../bench/peers/rclone.ts";
+import { runTimed } from "../bench/peers/timed-child.ts";
 import { openEmulator } from "./emulator.ts";
 
 async function world(t: TestContext) {
@@ -86,5 +88,31 @@ describe("rclone through the emulator", () => {
     assert.ok(readFileSync(file).equals(readFileSync(join(dir, "back.bin"))));
     assert.equal(emulator.counts["event:CompleteMultipartUpload"], 1);
     assert.ok((emulator.counts["s3:A:multipart:drops"] ?? 0) >= 6);
+  });
+
+  test("AWS_CA_BUNDLE of this machine, on which it would end at once, does not reach it", async (t) => {
+    const { dir, emulator } = await world(t);
+    const before = process.env["AWS_CA_BUNDLE"];
+    process.env["AWS_CA_BUNDLE"] = join(dir, "no-such-bundle.pem");
+    t.after(() => {
+      if (before === undefined) delete process.env["AWS_CA_BUNDLE"];
+      else process.env["AWS_CA_BUNDLE"] = before;
+    });
+    const { address } = emulator;
+    const env = rcloneEnv(
+      {
+        endpoint: address.s3_endpoint,
+        bucket: address.bucket,
+        accessKeyId: address.access_key_id,
+        secretAccessKey: address.secret_access_key,
+      },
+      dir,
+    );
+    const list = ["rclone", "lsf", `r2:${address.bucket}`];
+
+    await runTimed(list, env);
+    // What it is kept from.
+    const inherited = { ...env, AWS_CA_BUNDLE: process.env["AWS_CA_BUNDLE"] };
+    await assert.rejects(runTimed(list, inherited), /ustom/);
   });
 });

@@ -66,6 +66,9 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     region: "auto",
     endpoint,
     forcePathStyle: true,
+    // Whatever AWS_… says in this machine's environment is about another cloud.
+    useFipsEndpoint: false,
+    useDualstackEndpoint: false,
     credentials: toSdkProvider(keys),
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
