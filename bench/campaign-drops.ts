@@ -119,8 +119,9 @@ function startAgent(diskFaults: number): Started {
   });
   const ready = Promise.withResolvers<void>();
   const keep = (chunk: Buffer): void => {
-    lastWords = (lastWords + chunk.toString()).slice(-3_000);
-    if (lastWords.includes('"type":"lid"')) ready.resolve();
+    const text = lastWords + chunk.toString();
+    if (text.includes('"type":"lid"')) ready.resolve();
+    lastWords = text.slice(-3_000);
   };
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);

@@ -498,6 +498,7 @@ describe("a laptop", () => {
 
   test("whose ledger can't be written says so, and goes on once it can", async (t) => {
     let isFull = true;
+    let failures = 0;
     const w = openAgentWorld(t, {
       change: (world) => ({
         ...world,
@@ -508,7 +509,7 @@ describe("a laptop", () => {
             return world.ledger.add(drop, items);
           },
           changeItem(...args) {
-            if (Math.random() < 0.5) throw new ClipscribeError("transient", "the disk is full");
+            if (failures++ < 2) throw new ClipscribeError("transient", "the disk is full");
             world.ledger.changeItem(...args);
           },
         },
