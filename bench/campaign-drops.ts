@@ -26,8 +26,9 @@ const DROPS = Number(process.env["DROPS"] ?? 2_000);
 const AT_START = Math.min(300, Math.floor(DROPS / 4));
 /** Hands that drop at the same time. */
 const HANDS = 20;
-/** The agent lives so long at most before it is killed. */
-const KILL_MS = 4_000;
+/** The agent lives so long at most before it is killed, and is killed so often at least. */
+const KILL_MS = 2_500;
+const LEAST_KILLS = Math.ceil(DROPS / 40);
 /** What is left once nobody drops or kills any more has to end by itself. */
 const END_MS = 200_000;
 /** Longer than any wait of the agent's once nothing fails any more. */
@@ -174,6 +175,10 @@ const work = async (): Promise<void> => {
   }
 };
 await Promise.race([Promise.all(Array.from({ length: HANDS }, work)), killing]);
+// What has piled up is worked off under kills, too.
+while (counts.kills < LEAST_KILLS && performance.now() - startedMs < MAX_MS - END_MS - 60_000) {
+  await delay(100);
+}
 isOver = true;
 await killing;
 await cloud.setFaults({ seed: SEED });
