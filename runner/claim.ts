@@ -26,8 +26,10 @@ export type Verdict =
 
 /** Two runners that race for one item settle it in one round; more is a storm. */
 const MAX_RACES = 5;
-/** Of an unreadable object so much is kept for a person. */
-const MAX_POISON_BYTES = 64 * 1024;
+/** The longest description that yt-dlp finds is a hundredth of it. */
+const MAX_TICKET_BYTES = 512 * 1024;
+/** Of an unreadable object so much is kept for a person: all of what could be a ticket. */
+const MAX_POISON_BYTES = 512 * 1024;
 /** A ticket of a pipeline that this runner does not have is another's; look again rarely. */
 const FOREIGN_PIPELINE_MS = 30_000;
 
@@ -176,9 +178,14 @@ async function readTicket(
   key: ObjectKey,
   address: TicketAddress,
 ): Promise<Ticket | undefined> {
-  const found = await getIfPresent(world.store, key);
-  if (found === undefined) return undefined;
-  const { body } = found;
+  const body = await readBounded(world, key);
+  if (body === undefined) return undefined;
+  if (body.length > MAX_TICKET_BYTES) {
+    throw new ClipscribeError("contract", "a ticket is too large to be one", {
+      details: { key },
+      hint: "another tool wrote it: remove it, and submit the file again",
+    });
+  }
   const ticket = parseTicket(body);
   const { lane, user, job, item, run } = address;
   const fits =
@@ -189,8 +196,23 @@ async function readTicket(
     ticket.run === run;
   if (ticket !== undefined && fits) return ticket;
   await putPoison(world, body, `ticket ${key}`);
-  if (body.length <= MAX_POISON_BYTES) await world.store.delete(key);
+  await world.store.delete(key);
   return undefined;
+}
+
+/** One byte more than a ticket may have tells that it is too large; whatever else is not read. */
+async function readBounded(
+  { store }: RunnerWorld,
+  key: ObjectKey,
+): Promise<Uint8Array | undefined> {
+  const range = { start: 0, end: MAX_TICKET_BYTES };
+  try {
+    return (await getIfPresent(store, key, { range }))?.body;
+  } catch (error) {
+    // Of nothing, there is no range.
+    if (isKind(error, "contract")) return new Uint8Array();
+    throw error;
+  }
 }
 
 function parseTicket(body: Uint8Array): Ticket | undefined {

@@ -18,6 +18,8 @@ const TROUBLE_MS = 500;
 const MAX_TROUBLE_MS = 30_000;
 /** So many failures in a row to take on or finish one ticket end this runner's tries at it. */
 const MAX_TROUBLES = 4;
+/** A ticket that only a person can help is looked at again after so many leases. */
+const LEFT_ALONE_LEASES = 20;
 /** So many tickets a free slot are remembered; the rest is found again. */
 const PENDING_A_SLOT = 4;
 
@@ -57,10 +59,13 @@ export function openDispatch(options: DispatchOptions): Dispatch {
   const pending = createPendingTickets();
   const busy = new Set<string>();
   const troubles = new Map<string, number>();
+  /** Tickets that no further try helps, and until when: the sweep finds each again and again. */
+  const leftAlone = new Map<string, number>();
   const working = new Set<Promise<void>>();
   /** Tickets that a timer brings back; one each, however often a sweep finds them meanwhile. */
   const again = new Set<string>();
-  let taken = 0;
+  /** Slots by the lane of their item. */
+  const taken: Record<Lane, number> = { urgent: 0, batch: 0 };
   let isRetiring = false;
   const waiting: (() => void)[] = [];
   stopping.addEventListener("abort", wakeAll, { once: true });
@@ -69,10 +74,11 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     for (const wake of waiting.splice(0)) wake();
   }
 
-  /** One slot of two or more is kept for urgent work. */
+  /** Of two slots or more, one is never taken by batch work. */
   function freeSlots(lane: Lane): number {
-    const reserved = lane === "batch" && world.items > 1 ? 1 : 0;
-    return world.items - reserved - taken;
+    const free = world.items - taken.urgent - taken.batch;
+    if (lane === "urgent" || world.items < 2) return free;
+    return Math.min(free, world.items - 1 - taken.batch);
   }
 
   function pump(): void {
@@ -80,7 +86,7 @@ export function openDispatch(options: DispatchOptions): Dispatch {
       const lanes = (["urgent", "batch"] as const).filter((lane) => freeSlots(lane) > 0);
       const ticket = pending.take(lanes);
       if (ticket === undefined) break;
-      taken++;
+      taken[ticket.address.lane]++;
       busy.add(nameOfItem(ticket.address));
       const work = take(ticket).finally(() => working.delete(work));
       working.add(work);
@@ -92,7 +98,7 @@ export function openDispatch(options: DispatchOptions): Dispatch {
   async function take(ticket: PendingTicket): Promise<void> {
     let inSlot = true;
     const leaveSlot = (): void => {
-      if (inSlot) taken--;
+      if (inSlot) taken[ticket.address.lane]--;
       inSlot = false;
       pump();
     };
@@ -111,10 +117,22 @@ export function openDispatch(options: DispatchOptions): Dispatch {
 
   function add(key: string, address: TicketAddress, leaseId?: string): void {
     note("heard");
+    if (isLeftAlone(key)) {
+      if (leaseId !== undefined) void messages.acknowledge(address.lane, [leaseId]);
+      return;
+    }
     if (!busy.has(nameOfItem(address))) return pending.add(key, address, leaseId);
     const { leaseMs } = world.clocks;
     if (leaseId !== undefined) void messages.giveBack(address.lane, leaseId, leaseMs);
     else lookAgain({ key, address }, leaseMs);
+  }
+
+  function isLeftAlone(key: string): boolean {
+    const untilMs = leftAlone.get(key);
+    if (untilMs === undefined || clock.monotonicMs() < untilMs) return untilMs !== undefined;
+    leftAlone.delete(key);
+    troubles.delete(key);
+    return false;
   }
 
   function lookAgain(ticket: Pick<PendingTicket, "key" | "address">, ms: number): void {
@@ -143,6 +161,8 @@ export function openDispatch(options: DispatchOptions): Dispatch {
       return lookAgain(ticket, MAX_TROUBLE_MS);
     }
     if (count > MAX_TROUBLES || error.kind !== "transient") {
+      const untilMs = clock.monotonicMs() + LEFT_ALONE_LEASES * world.clocks.leaseMs;
+      if (error.kind !== "transient") leftAlone.set(ticket.key, untilMs);
       world.listener({ type: "item-troubled", job_id, item_id, run, error });
       return;
     }
@@ -154,7 +174,12 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     pump,
     room(lane) {
       const free = freeSlots(lane);
-      if (free <= 0 || isRetiring) return 0;
+      if (isRetiring) return 0;
+      if (free <= 0) {
+        // Its turn comes among the urgent ones that wait: then one has to be there.
+        const isNext = pending.count("urgent") > 0 && pending.count("batch") === 0;
+        return lane === "batch" && isNext && world.items - 1 > taken.batch ? 1 : 0;
+      }
       return Math.max(0, Math.min(MAX_PULL, 2 * free - pending.count(lane)));
     },
     hasRoomToWait: (lane) => pending.count(lane) < Math.max(1, freeSlots(lane)) * PENDING_A_SLOT,

@@ -1,5 +1,5 @@
 /** Hears of tickets from one queue, as long as there are slots for what it says. */
-import { asClipscribeError } from "../core/errors.ts";
+import { asClipscribeError, isKind, toErrorRecord } from "../core/errors.ts";
 import type { Lane } from "../core/ids.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import type { EventQueue, LeasedEvent } from "../ports/event-queue.ts";
@@ -54,6 +54,14 @@ export async function pullLane(options: PullOptions, lane: Lane): Promise<void> 
       failures = 0;
     } catch (error) {
       if (stopping.aborted) return;
+      if (isKind(error, "denied", "config")) {
+        // Asking again changes nothing, and the sweep goes on without the queue.
+        world.log.error("the queue refuses this runner: it goes on by the sweep alone", {
+          lane,
+          error: toErrorRecord(error),
+        });
+        return;
+      }
       failures++;
       world.log.warn("the queue does not answer", { error: asClipscribeError(error).message });
       const waitMs = Math.min(MAX_TROUBLE_MS, TROUBLE_MS * 2 ** failures);

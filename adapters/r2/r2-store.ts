@@ -19,13 +19,11 @@ import {
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { ClipscribeError } from "../../core/errors.ts";
-import { parseObjectKey } from "../../core/keys.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import { MAX_PAGE_KEYS, MIN_PART_BYTES } from "../../ports/object-store.ts";
 import type {
   Etag,
   GetOptions,
-  ObjectInfo,
   ObjectStore,
   PutOptions,
   RequestOptions,
@@ -34,6 +32,7 @@ import type {
   StoredObject,
   UploadPart,
 } from "../../ports/object-store.ts";
+import { etagOf, infoOf, quote, usableKey } from "./object-info.ts";
 import { describeS3Error, isNotModified, needed } from "./r2-error.ts";
 import { fixedKeys, toSdkProvider, withFreshKeys } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys, StaticKeys } from "./renewing-keys.ts";
@@ -339,15 +338,6 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
   }
 }
 
-/** From the listing's URL encoding; undefined for what another tool wrote and no key can be. */
-function usableKey(encoded: string): ObjectKey | undefined {
-  try {
-    return parseObjectKey(decodeURIComponent(encoded.replaceAll("+", "%20")));
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * Parts of PART_BYTES, the last one shorter; nothing for an empty stream. Their bytes stay as they are
  * until the part after the next is asked for.
@@ -395,25 +385,4 @@ function withTargetCondition(command: CopyObjectCommand, ifMatch: Etag | null): 
     { step: "build", name: "targetCondition" },
   );
   return command;
-}
-
-function infoOf(
-  key: ObjectKey,
-  answer: { ETag?: string | undefined; LastModified?: Date | undefined },
-  sizeBytes: number,
-): ObjectInfo {
-  return {
-    key,
-    etag: etagOf(answer.ETag),
-    sizeBytes,
-    modifiedAt: answer.LastModified ?? new Date(0),
-  };
-}
-
-function etagOf(etag: string | undefined): Etag {
-  return (etag ?? "").replaceAll('"', "") as Etag;
-}
-
-function quote(etag: Etag): string {
-  return `"${etag}"`;
 }

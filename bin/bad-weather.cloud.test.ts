@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { allEnded, audit, listenTo, openSmallCloud, until } from "../samples/small-cloud.ts";
+
+describe("a store that fails often", () => {
+  for (const share of [0.1, 0.5]) {
+    test(`at ${share * 100} % of its answers, ends every item all the same`, async (t) => {
+      const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
+      const job = "20261124-2200-weather-7f3a";
+      const names = ["a", "b", "c"];
+      await cloud.submit(job, "urgent", digest, media(names));
+      const each = share / 3;
+      await cloud.setFaults({ s3: { "429": each, "500": each, "503": each } });
+      // Longer than so many tries in a row take: nobody is to look dead.
+      const env = { CLIPSCRIBE_LEASE_MS: "20000" };
+      const said = listenTo(cloud.startRunner("wet", { env }));
+
+      const states = await until(allEnded(cloud, job, names), "the job's end", 150).catch(
+        (error: unknown) => assert.fail(`${String(error)}: ${said().slice(-2_000)}`),
+      );
+      assert.deepEqual(
+        states.map((state) => state?.status),
+        ["complete", "complete", "complete"],
+      );
+      await cloud.setFaults({});
+      await until(
+        async () => ((await audit(cloud)).code === 0 ? true : undefined),
+        "the tails",
+        60,
+      );
+    });
+  }
+});
+
+describe("a queue that refuses its token", () => {
+  test("is said once, and the sweep does the work", async (t) => {
+    const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
+    const said = listenTo(cloud.startRunner("revoked", { env: { CLOUDFLARE_API_TOKEN: "gone" } }));
+    const job = "20261124-2200-revoked-7f3a";
+    await cloud.submit(job, "urgent", digest, media(["a"]));
+
+    const [state] = await until(allEnded(cloud, job, ["a"]), "the sweep");
+
+    assert.equal(state?.status, "complete");
+    const lines = said()
+      .split("\n")
+      .filter((line) => line.includes("the queue refuses"));
+    assert.deepEqual(lines.length, 2, said());
+  });
+});
