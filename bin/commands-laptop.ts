@@ -18,6 +18,7 @@ Examples:
 
 Beside talk.mp4 may lie:  talk.en.vtt (captions)   talk.mp4.yaml (budget, lane, again, keep_video, notify)
                           talk.mp4.done (an empty file: its writer says that talk.mp4 is whole)
+Exit code: 0 told to stop; 2 settings or pipeline.yaml; 8 another one works on the folder, or it can't be used.
 `,
     )
     .action(async (flags: RunFlags) => {

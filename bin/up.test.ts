@@ -229,6 +229,15 @@ describe("clipscribe up", () => {
     await third.says("drop files into");
   });
 
+  test("an inbox around its own folders is refused: it would take them for drops", async (t) => {
+    const w = world(t);
+
+    const up = w.up([], { CLIPSCRIBE_INBOX: w.dir });
+
+    assert.equal(await up.ended, 2);
+    assert.match(up.stderr(), /set CLIPSCRIBE_INBOX/);
+  });
+
   test("--json gives one object a line, each with its type", async (t) => {
     const w = world(t);
     w.drop("talk.mp4");

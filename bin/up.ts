@@ -2,7 +2,7 @@
  * `clipscribe up`: watches the inbox, hands off what is dropped, brings results. Where the store is a
  * disk of this machine, a runner works in the same process; with a cloud, servers do.
  */
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
@@ -66,6 +66,7 @@ export async function up(
   for (const folder of [settings.home, settings.inbox, settings.done, settings.rejected]) {
     makeFolder(folder);
   }
+  assertApart(settings);
   using _home = acquireAgentLock(realpathSync(settings.home), "up", new Date());
   using _inbox = acquireAgentLock(realpathSync(settings.inbox), "up", new Date());
   const view = await openView(flags, io);
@@ -106,6 +107,20 @@ export async function up(
   } finally {
     view.stop();
     forget();
+  }
+}
+
+/** An inbox around the other folders would take them for drops, and move them into themselves. */
+function assertApart({ home, inbox, done, rejected, results, store }: Settings): void {
+  const root = realpathSync(inbox);
+  const others = [home, done, rejected, results, ...(store.kind === "disk" ? [store.path] : [])];
+  for (const other of others) {
+    const path = existsSync(other) ? realpathSync(other) : other;
+    if (path !== root && !path.startsWith(`${root}/`)) continue;
+    throw new ClipscribeError("config", "the inbox holds ClipScribe's own folders", {
+      details: { inbox: root, folder: path },
+      hint: "set CLIPSCRIBE_INBOX to a folder that holds nothing but what is dropped",
+    });
   }
 }
 

@@ -153,6 +153,26 @@ describe("a drop", () => {
     assert.deepEqual(w.list("inbox"), []);
   });
 
+  test("a folder's options and marker lie beside it, or its marker in it", async (t) => {
+    const w = openAgentWorld(t);
+    w.drop("Council.yaml", "lane: urgent");
+    w.drop("Council/talk.mp4");
+    w.drop("Other/talk.mp4");
+    w.drop("Other/unfinished.mp4.part");
+    w.drop("Other/.done", "");
+
+    w.start();
+    await w.until(() => w.ledger.countByPhase().done === 2);
+
+    assert.deepEqual(
+      (await w.tickets()).map(({ lane }) => lane),
+      ["batch", "urgent"],
+    );
+    assert.deepEqual(w.list("inbox"), []);
+    assert.deepEqual(w.list("rejected"), []);
+    assert.ok(existsSync(join(w.dir, "done", "Council.yaml")));
+  });
+
   test("what can't be used goes to rejected beside its reason", async (t) => {
     const w = openAgentWorld(t);
     w.drop("notes.docx", "words");

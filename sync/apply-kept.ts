@@ -290,7 +290,6 @@ async function move(
 ): Promise<Moved> {
   const from = drop.moved && drop.target !== null ? drop.target : `${folders.inbox}/${drop.name}`;
   const [only] = items;
-  const isFile = drop.kind !== "folder";
   const sidecars = drop.kind === "file" ? (only?.sidecars ?? []) : [];
   return moveOriginal({
     files,
@@ -299,7 +298,7 @@ async function move(
     folder,
     fingerprint: drop.fingerprint === "" ? null : drop.fingerprint,
     sha256: drop.kind === "file" ? (only?.source?.sha256 ?? null) : null,
-    companions: isFile ? [...sidecars, `${from}${OPTIONS_SUFFIX}`, `${from}${DONE_SUFFIX}`] : [],
+    companions: [...sidecars, `${from}${OPTIONS_SUFFIX}`, `${from}${DONE_SUFFIX}`],
     target: drop.target,
     noteTarget: (target) => ledger.change(id, { target }),
     signal,

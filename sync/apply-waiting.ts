@@ -66,8 +66,9 @@ async function look(
   const isMarked = files.look(path + DONE_SUFFIX) !== undefined;
   if (kind === "folder") {
     const { fingerprint, files: count, isBusy } = await lookAtFolder(files, path);
-    const common = { captions: [], isMarked, isEmpty: count === 0 };
-    return { fingerprint, own: fingerprint, isBusy: isBusy && !isMarked, ...common };
+    const isWhole = isMarked || files.look(`${path}/${DONE_SUFFIX}`) !== undefined;
+    const common = { captions: [], isMarked: isWhole, isEmpty: count === 0 };
+    return { fingerprint, own: fingerprint, isBusy: isBusy && !isWhole, ...common };
   }
   // Begins with its size, as that of an empty file does: nothing of it is on its way.
   const own = seen.isPlaceholder ? `0:in a cloud:${seen.ino}` : fileFingerprint(seen);
@@ -100,6 +101,8 @@ function applyLook(
   inbox.set(next);
   if (next.phase !== "probing" || drop.kind === "folder") return;
   if (classifyName(drop.name, world.pipeline().accept) !== "other") return;
+  // Its folder came after it.
+  if (inbox.isOfFolder(drop.name)) return inbox.lookAnew(drop.name);
   const { accept } = world.pipeline();
   const refusal = new ClipscribeError("contract", "files of this kind are not accepted", {
     hint: `accepted: ${accept.join(", ")}, and lists of URLs as .txt; see \`accept:\` in pipeline.yaml`,

@@ -38,6 +38,8 @@ export interface Inbox {
   captionsOf(name: string): string[];
   /** Whether a file is what was hashed: under its name, size, time and inode. */
   isAs(item: DropItem): boolean;
+  /** Whether a name of no use belongs to a folder after all. */
+  isOfFolder(name: string): boolean;
   /** Says once that nothing will be done about a name. */
   leaveAlone(name: string, why: string): void;
 }
@@ -103,9 +105,15 @@ export function createInbox(world: AgentWorld, isTaken: (name: string) => boolea
 
   function hasOwner(companion: string): boolean {
     const owner = ownerOf(companion);
-    if (owner !== undefined) return waiting.has(owner) || isTaken(owner);
+    if (owner !== undefined) return waiting.has(owner) || isTaken(owner) || isOfFolder(companion);
     for (const name of waiting.keys()) if (sidecarsOf(name, [companion]).length > 0) return true;
     return false;
+  }
+
+  /** `Council.yaml` beside the folder `Council`. */
+  function isOfFolder(name: string): boolean {
+    const owner = ownerOf(name);
+    return owner !== undefined && files.look(`${folders.inbox}/${owner}`)?.kind === "folder";
   }
 
   function observe(path: string): void {
@@ -113,7 +121,8 @@ export function createInbox(world: AgentWorld, isTaken: (name: string) => boolea
     const kind = classifyName(name, world.pipeline().accept);
     if (kind === "ignored") return;
     const look = files.look(`${folders.inbox}/${name}`);
-    if (kind === "companion" && look?.kind !== "folder") {
+    const isCompanion = kind === "companion" || (kind === "other" && isOfFolder(name));
+    if (isCompanion && look?.kind !== "folder") {
       noteCompanion(name, look !== undefined);
       return;
     }
@@ -179,6 +188,7 @@ export function createInbox(world: AgentWorld, isTaken: (name: string) => boolea
       const look = path === null ? undefined : files.look(path);
       return look?.kind === "file" && fileFingerprint(look) === fingerprint;
     },
+    isOfFolder,
     leaveAlone,
   };
 }

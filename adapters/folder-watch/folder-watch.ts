@@ -24,6 +24,8 @@ const RACY_MS = 2_100;
 /** As many events as this at once may have lost others. */
 const BURST_EVENTS = 4_000;
 const BURST_MS = 250;
+/** A large folder on a slow server is listed a tenth of the time at most. */
+const SCAN_SHARE = 9;
 
 export interface FolderWatchOptions {
   /** Between two rescans of directories by their time of change. */
@@ -68,6 +70,7 @@ export function openFolderWatch(
   let isTroubled = false;
   let scanning: Promise<void> | undefined;
   let isAgain = false;
+  let tookMs = 0;
 
   const at = (relative: string): string => (relative === "" ? root : `${root}/${relative}`);
   const under = (relative: string, name: string): string =>
@@ -239,6 +242,7 @@ export function openFolderWatch(
       isAgain = true;
       return scanning;
     }
+    const beganMs = performance.now();
     scanning = (async () => {
       await scanOnce(isFull);
       while (isAgain && !closed) {
@@ -248,14 +252,18 @@ export function openFolderWatch(
     })();
     await scanning;
     scanning = undefined;
+    tookMs = performance.now() - beganMs;
   }
 
   function schedule(): void {
     if (closed) return;
-    timer = setTimeout(() => {
-      const isFull = mode.by === "scanning" || performance.now() - lastFullMs >= fullRescanMs;
-      void rescan(isFull).then(schedule, schedule);
-    }, rescanMs);
+    timer = setTimeout(
+      () => {
+        const isFull = mode.by === "scanning" || performance.now() - lastFullMs >= fullRescanMs;
+        void rescan(isFull).then(schedule, schedule);
+      },
+      Math.max(rescanMs, tookMs * SCAN_SHARE),
+    );
   }
 
   const ready = rescan(true);
