@@ -152,10 +152,11 @@ function advise({ job_id: job, status, items }: JobReport): string[] {
   const isForMoney = items.some((item) => item.status === "held" && item.error?.kind === "budget");
   const isOtherwise = items.some((item) => item.status === "held" && item.error?.kind !== "budget");
   const isAgain = items.some((item) => item.status === "failed" && item.has_file);
+  const say = (why: string, command: string): string[] => [why, `  clipscribe ${command} ${job}`];
   return [
-    ...(isForMoney ? [`held for money: clipscribe batch approve ${job}`] : []),
-    ...(isOtherwise ? [`held for you: then clipscribe batch resume ${job}`] : []),
-    ...(isAgain ? [`failed: clipscribe replay ${job} makes a new run of each`] : []),
-    ...(status === "finished" && has("complete") ? [`clipscribe batch fetch ${job}`] : []),
+    ...(isForMoney ? say("held for money; to let it cost that:", "batch approve") : []),
+    ...(isOtherwise ? say("held for you; once that is done:", "batch resume") : []),
+    ...(isAgain ? say("failed; a new run of each:", "replay") : []),
+    ...(status === "finished" && has("complete") ? say("the results:", "batch fetch") : []),
   ];
 }

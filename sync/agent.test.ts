@@ -597,6 +597,7 @@ describe("an agent that is started again", () => {
     const w = openAgentWorld(t);
     const path = join(w.dir, "elsewhere.mp4");
     writeFileSync(path, movie("elsewhere"));
+    writeFileSync(join(w.dir, "elsewhere.en.vtt"), "WEBVTT\n\n00:00.000 --> 00:01.000\nHello.\n");
     const job = JobId.parse("20261125-1800-elsewhere-7f3a");
     w.start();
 
@@ -615,6 +616,10 @@ describe("an agent that is started again", () => {
 
     const [ticket] = await w.tickets();
     assert.equal(ticket?.job_id, job);
+    assert.deepEqual(
+      ticket.artifacts.map(({ name }) => name),
+      ["sidecar:elsewhere.en.vtt"],
+    );
     assert.ok(existsSync(path));
     assert.equal(w.ledger.get(id)?.items[0]?.phase, "acknowledged");
   });

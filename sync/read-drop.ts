@@ -2,7 +2,8 @@
  * From settled files to what the ledger notes: which items a drop has, the hash of each, the ids that
  * it goes by from now on. Reads; writes nothing and sends nothing.
  */
-import { basename } from "node:path";
+import { readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 
 import { DropOptions } from "../core/drop-records.ts";
 import type { DropItem, DropRecord } from "../core/drop-records.ts";
@@ -16,7 +17,7 @@ import type { AgentWorld } from "./agent-world.ts";
 import { OPTIONS_SUFFIX, classifyName } from "./drop-names.ts";
 import { parseDropOptions } from "./drop-options.ts";
 import { hashSource } from "./hash-source.ts";
-import { listFiles } from "./list-files.ts";
+import { listFiles, sidecarsOf } from "./list-files.ts";
 import { assignItemIds, newJobId, titleOfFile } from "./plan-items.ts";
 import { probeContainer } from "./probe-container.ts";
 import type { ContainerVerdict } from "./probe-container.ts";
@@ -79,7 +80,8 @@ export async function readDrop(
       items.push(...(await readList(world, path)));
     } else {
       kind = source.sources.length > 1 ? "folder" : "file";
-      items.push(await readMedium(world, path, basename(path), source.sidecars, signal));
+      const sidecars = source.origin === "submit" ? captionsBeside(path) : source.sidecars;
+      items.push(await readMedium(world, path, basename(path), sidecars, signal));
     }
   }
   items.push(...source.urls.map(itemOfUrl));
@@ -114,6 +116,12 @@ export async function readDrop(
     created_at: now.toISOString(),
   };
   return { drop, items: items.map((item) => ({ ...item, item: ids.get(item.name) ?? item.item })) };
+}
+
+/** What was submitted stays where it is, and so do its captions. */
+function captionsBeside(path: string): string[] {
+  const folder = dirname(path);
+  return sidecarsOf(basename(path), readdirSync(folder)).map((name) => join(folder, name));
 }
 
 /**
