@@ -15,7 +15,7 @@ describe("the direction of imports", () => {
     ["sync/a.ts", 'import type { b } from "../runner/b.ts";'],
     ["stages/a.ts", 'import { b } from "../runner/b.ts";'],
     ["stages/a.ts", 'import { readFileSync } from "node:fs";'],
-    ["adapters/disk/a.ts", 'import { b } from "../sqlite/b.ts";'],
+    ["adapters/disk/a.ts", 'import { b } from "../r2/b.ts";'],
     ["adapters/disk/a.ts", 'export { b } from "../../bin/b.ts";'],
     ["runner/a.ts", "const key = process.env.KEY;"],
     ["runner/a.ts", 'console.log("x");'],

@@ -19,8 +19,8 @@ const ALLOWED: Record<string, readonly string[]> = {
   emulator: ["emulator", "adapters", "ports", "core"],
   bin: ["bin", "emulator", "runner", "sync", "adapters", "ports", "core"],
 };
-/** Adapters that others build on: one kind of child, where programs are, what may be reached. */
-const SHARED_ADAPTERS = ["sandbox", "ffmpeg", "provider-http", "egress"];
+/** Adapters that others build on: SQLite files, one kind of child, where programs are, what may be reached. */
+const SHARED_ADAPTERS = ["sqlite", "sandbox", "ffmpeg", "provider-http", "egress"];
 const CORE_PACKAGES = ["zod", "yaml", "node:crypto"];
 /** Pure libraries that a stage may use; nothing with a file, a network or a clock. */
 const STAGE_PACKAGES = [

@@ -2,16 +2,14 @@
  * The drops' part of the ledger, in the same SQLite file but on a connection of its own: what is
  * noted here must outlive a power cut, what is noted of hashes need not.
  */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 
 import { DropItem, DropRecord } from "../../core/drop-records.ts";
 import type { DropPhase } from "../../core/drop-records.ts";
 import { ClipscribeError } from "../../core/errors.ts";
 import type { JobId, Sha256 } from "../../core/ids.ts";
 import type { DropLedger, KeptDrop } from "../../ports/drop-ledger.ts";
-
-/** Another process's transaction takes milliseconds. */
-const BUSY_MS = 10_000;
+import { openLedgerFile } from "./open-ledger-file.ts";
 
 /** What is searched for has a column; the rest is the record's JSON. */
 const SCHEMA = `
@@ -81,7 +79,7 @@ export function translateSqlite(error: unknown, file: string): unknown {
 }
 
 function openUnguarded(file: string): DropLedger {
-  const database = open(file);
+  const database = openLedgerFile(file, SCHEMA);
   const sql = prepare(database);
 
   /** `kept`: flushed, with all that was written before; `later`: with the next that is. */
@@ -254,18 +252,4 @@ const isAwaited = (item: DropItem): number =>
 
 function readItem(record: string): DropItem {
   return DropItem.parse(JSON.parse(record));
-}
-
-function open(file: string): DatabaseSync {
-  try {
-    const database = new DatabaseSync(file, { timeout: BUSY_MS });
-    database.exec(SCHEMA);
-    return database;
-  } catch (cause) {
-    throw new ClipscribeError("denied", "the ledger can't be opened", {
-      details: { file },
-      hint: "make its folder writable, or set CLIPSCRIBE_HOME to another",
-      cause,
-    });
-  }
 }

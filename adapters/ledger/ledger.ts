@@ -5,14 +5,12 @@
  */
 import { statSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { Sha256 } from "../../core/ids.ts";
 import type { LocatedSource, Sources } from "../../ports/sources.ts";
+import { openLedgerFile } from "./open-ledger-file.ts";
 
-/** Another process's transaction takes milliseconds. */
-const BUSY_MS = 10_000;
 /** File systems keep times in steps of up to two seconds (FAT). */
 const RACY_NS = 2_000_000_000n;
 
@@ -63,7 +61,7 @@ interface FileRow {
 }
 
 export function openLedger(file: string): Ledger {
-  const database = open(file);
+  const database = openLedgerFile(file, SCHEMA);
   const select = database.prepare("SELECT * FROM files WHERE path = ?");
   const bySha = database.prepare("SELECT * FROM files WHERE sha256 = ? ORDER BY path LIMIT 100");
   const upsert = database.prepare("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)");
@@ -154,18 +152,4 @@ function isSame(row: FileRow, { size, mtimeNs, ctimeNs, ino }: FileIdentity): bo
     row.ctime_ns === `${ctimeNs}` &&
     row.ino === `${ino}`
   );
-}
-
-function open(file: string): DatabaseSync {
-  try {
-    const database = new DatabaseSync(file, { timeout: BUSY_MS });
-    database.exec(SCHEMA);
-    return database;
-  } catch (cause) {
-    throw new ClipscribeError("denied", "the ledger can't be opened", {
-      details: { file },
-      hint: "make its folder writable, or set CLIPSCRIBE_HOME to another",
-      cause,
-    });
-  }
 }

@@ -1,14 +1,10 @@
 /** The ledger's tables of unfinished uploads. A row belongs to one bucket at one endpoint. */
-import { DatabaseSync } from "node:sqlite";
 
-import { ClipscribeError } from "../../core/errors.ts";
 import { Sha256 } from "../../core/ids.ts";
 import { parseObjectKey } from "../../core/keys.ts";
 import type { Etag } from "../../ports/object-store.ts";
 import type { UnfinishedUpload, UploadBook } from "../../ports/upload-book.ts";
-
-/** Another process's transaction takes milliseconds. */
-const BUSY_MS = 10_000;
+import { openLedgerFile } from "./open-ledger-file.ts";
 
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
@@ -45,7 +41,7 @@ interface PartRow {
 
 /** `place`: which bucket, and where; an upload's id means nothing elsewhere. */
 export function openUploadBook(file: string, place: string): UploadBook & Disposable {
-  const database = open(file);
+  const database = openLedgerFile(file, SCHEMA);
   const byKey = database.prepare("SELECT * FROM uploads WHERE place = ? AND key = ?");
   const all = database.prepare("SELECT * FROM uploads WHERE place = ? ORDER BY started_at");
   const insert = database.prepare("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
@@ -92,18 +88,4 @@ function uploadOf(row: UploadRow): UnfinishedUpload {
     path: row.path,
     startedAt: new Date(row.started_at),
   };
-}
-
-function open(file: string): DatabaseSync {
-  try {
-    const database = new DatabaseSync(file, { timeout: BUSY_MS });
-    database.exec(SCHEMA);
-    return database;
-  } catch (cause) {
-    throw new ClipscribeError("denied", "the ledger can't be opened", {
-      details: { file },
-      hint: "make its folder writable, or set CLIPSCRIBE_HOME to another",
-      cause,
-    });
-  }
 }

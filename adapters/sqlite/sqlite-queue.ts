@@ -9,14 +9,12 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, futimesSync, openSync, watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 
 import { ClipscribeError, DISK_FULL } from "../../core/errors.ts";
 import { MAX_DELAY_MS, MAX_EVENT_BYTES } from "../../ports/event-queue.ts";
 import type { EventQueue, LeasedEvent, PullOptions } from "../../ports/event-queue.ts";
+import { openDatabase } from "./open-database.ts";
 
-/** Another process's transaction takes milliseconds. */
-const BUSY_MS = 10_000;
 /** Looks again at least so often, should a wake-up be missed. */
 const SAFETY_POLL_MS = 1_000;
 
@@ -40,11 +38,7 @@ const SCHEMA = `
 
 export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & AsyncDisposable {
   const { file, name, now = Date.now } = options;
-  const database = guard(() => {
-    const opened = new DatabaseSync(file, { timeout: BUSY_MS });
-    opened.exec(SCHEMA);
-    return opened;
-  });
+  const database = guard(() => openDatabase(file, SCHEMA));
   const bell = openBell(`${file}.${name}.wake`);
   const insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, NULL, 0)");
   const due = database.prepare(
