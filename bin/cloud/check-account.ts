@@ -73,13 +73,10 @@ async function assertSameQueues(
     const id = queues?.[lane]?.id;
     if (id === undefined) throw new Unsure("skipped", "the queues are not known", "see above");
     if (set === id) continue;
-    throw new ClipscribeError(
-      "config",
-      `${name} ${set === null ? "is not set" : "names another queue"}`,
-      {
-        hint: `set ${name}=${id}, or run \`clipscribe cloud apply --save\``,
-      },
-    );
+    const hint = `set ${name}=${id}, or run \`clipscribe cloud apply --save\``;
+    if (set === null)
+      throw new Unsure("skipped", `${name} is not set here; a runner needs it`, hint);
+    throw new ClipscribeError("config", `${name} names another queue`, { hint });
   }
   return "the settings name these queues";
 }

@@ -187,6 +187,16 @@ describe("a check names what is wrong, and goes on with the rest", () => {
     assert.match(stateOf(beside, "event urgent")?.say ?? "", /desk-1-aa works on this queue/);
   });
 
+  test("queues that the settings do not name yet are no failure where somebody sets up", async (t) => {
+    const { run, check } = await world(t);
+    await run(["apply"]);
+    const checked = await check();
+
+    assert.equal(checked.code, 0);
+    assert.equal(stateOf(checked, "settings")?.state, "skipped");
+    assert.equal(stateOf(checked, "event urgent")?.state, "ok");
+  });
+
   test("settings that name another queue, keys that may not write, and a runner's token", async (t) => {
     const { run, check, cloud } = await world(t);
     await run(["apply", "--save"]);
