@@ -148,7 +148,7 @@ describe("setting up an account", () => {
     }
   }
 
-  test("killed with SIGKILL after each request was done, so before the next: the same in the end", async (t) => {
+  test("killed with SIGKILL after each request that changes something: the same in the end", async (t) => {
     const dir = mkdtempSync(join(tmpdir(), "clipscribe-account-"));
     t.after(() => rmSync(dir, { recursive: true, force: true }));
     const pipeline = readFileSync(join(ROOT, "pipeline.yaml"), "utf8");
@@ -157,7 +157,9 @@ describe("setting up an account", () => {
     const calm = await open(t);
     await setUp(calm);
     const state = calm.describe();
-    const cases = Array.from({ length: calm.asked.length }, (_, index) => index + 1);
+    // A death after a reading leaves what a death before it left: the account as it was.
+    const cases = calm.asked.flatMap((asked, index) => (isWrite(asked) ? [index + 1] : []));
+    assert.equal(cases.length, 9);
 
     await inBatches(
       cases,
