@@ -39,6 +39,13 @@ const LEASE_MS = 4_000;
 /** An answer that nobody could note before the kill may be paid for again. */
 const GRACE_MS = 3_000;
 
+/** How often the memory of the runner that nobody disturbs is read. */
+const MEMORY_EVERY_MS = 2_000;
+/** Until then it loads its code, and its heap finds its size. */
+const WARM_UP_MS = 30_000;
+/** Flat: between the first and the last third of its life after that, it grows by no more. */
+const MAX_GROWTH_MB = 48;
+
 /** A runner's process. */
 type Worker = ChildProcess & { name: string; stopped?: boolean };
 
@@ -103,7 +110,7 @@ const said: string[] = [];
 const peakMb: number[] = [];
 const totals = { kills: 0, stops: 0, replays: 0, cancels: 0 };
 let started = 0;
-const start = (): void => {
+const start = (): Worker => {
   const name = `runner-${started++}`;
   const child: Worker = Object.assign(cloud.startRunner(name, { env: envOf(name) }), { name });
   child.stdout?.resume();
@@ -111,9 +118,15 @@ const start = (): void => {
     for (const line of chunk.toString().split("\n"))
       if (/"level":"error"/.test(line)) said.push(line);
   });
-  runners.push(child);
+  return child;
 };
-for (let index = 0; index < RUNNERS; index++) start();
+/** A fourth, whose memory is looked at: of the others none lives long. */
+const steady = start();
+const memory: number[] = [];
+const sampling = setInterval(() => {
+  if (Date.now() - startedMs > WARM_UP_MS) memory.push(residentMb(steady));
+}, MEMORY_EVERY_MS);
+for (let index = 0; index < RUNNERS; index++) runners.push(start());
 
 const night = (async () => {
   while (Date.now() - startedMs < FAULTS_MS) {
@@ -126,11 +139,13 @@ await night;
 // Morning: nothing more goes wrong.
 await cloud.setFaults({ seed: SEED });
 for (const child of runners) if (child.stopped === true) child.kill("SIGCONT");
-while (runners.filter(isUp).length < RUNNERS) start();
+while (runners.filter(isUp).length < RUNNERS) runners.push(start());
 const left = await waitUntilEnded();
 const tookS = Math.round((Date.now() - startedMs) / 1000);
-for (const child of runners) child.kill("SIGTERM");
-await Promise.all(runners.map(ended));
+clearInterval(sampling);
+const grownMb = growthOf(memory);
+for (const child of [steady, ...runners]) child.kill("SIGTERM");
+await Promise.all([steady, ...runners].map(ended));
 
 const audit = JSON.parse((await cloud.clipscribe("audit", "--json")).stdout || "{}") as {
   ok?: boolean;
@@ -139,7 +154,8 @@ const audit = JSON.parse((await cloud.clipscribe("audit", "--json")).stdout || "
 };
 const bucket = await checkBucket(cloud.emulator.address, "me");
 const problems = [...(audit.problems ?? ["audit said nothing"]), ...bucket.problems, ...left];
-const pass = audit.ok === true && problems.length === 0 && books.twice === 0;
+const isFlat = grownMb !== null && grownMb <= MAX_GROWTH_MB;
+const pass = audit.ok === true && problems.length === 0 && books.twice === 0 && isFlat;
 if (!pass) for (const line of [...problems.slice(0, 20), ...said.slice(-5)]) console.error(line);
 console.log(
   JSON.stringify({
@@ -154,7 +170,8 @@ console.log(
     ...books,
     requests: sumOf(cloud.emulator.counts, /^(?:s3|queues):/),
     faults_of_the_cloud: sumOf(cloud.emulator.counts, /^fault:|event:dropped/),
-    peak_mb: Math.max(0, ...peakMb),
+    peak_mb: Math.max(0, ...peakMb, ...memory),
+    memory_mb: { first: memory[0] ?? null, last: memory.at(-1) ?? null, grown: grownMb },
     problems: problems.length,
   }),
 );
@@ -238,12 +255,12 @@ async function disturb(): Promise<void> {
     totals.kills++;
     silence(child, Infinity);
     child.kill("SIGKILL");
-    start();
+    runners.push(start());
   } else if (child !== undefined && what < 0.75) {
     totals.stops++;
     child.stopped = true;
     child.kill("SIGSTOP");
-    start();
+    runners.push(start());
     silence(child, LEASE_MS * 2.5);
     void delay(LEASE_MS * 2.5).then(() => child.kill("SIGCONT"));
   } else if (what < 0.9) {
@@ -308,6 +325,15 @@ function residentMb({ pid }: ChildProcess): number {
   } catch {
     return 0;
   }
+}
+
+/** Between the medians of the first and the last third; null where there is too little to say. */
+function growthOf(samples: readonly number[]): number | null {
+  const third = Math.floor(samples.length / 3);
+  if (third < 5) return null;
+  const median = (part: readonly number[]): number =>
+    part.toSorted((a, b) => a - b)[Math.floor(part.length / 2)] ?? 0;
+  return median(samples.slice(-third)) - median(samples.slice(0, third));
 }
 
 function sumOf(counts: Readonly<Record<string, number>>, kind: RegExp): number {
