@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { submitTo } from "../samples/submit-to.ts";
+import { measureEmulated } from "./emulated-latency.ts";
 import { loadBullMq, loadGraphile } from "./peers/load-peer.ts";
 import { openOwnRunner } from "./peers/own-runner.ts";
 import { nowMs, startPeers } from "./peers/start-peers.ts";
@@ -19,6 +20,7 @@ const PAUSE_MS = 40;
 
 const dir = mkdtempSync(join(tmpdir(), "clipscribe-latency-"));
 const latencies = await measure();
+const emulated = await measureEmulated(join(dir, "emulated"));
 rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 const own = latencies["clipscribe"] ?? { p50: Infinity, p99: Infinity };
 const graphile = latencies["graphile-worker"] ?? { p50: 0, p99: 0 };
@@ -30,6 +32,7 @@ console.log(
     target: "p50 not above graphile-worker's",
     unit: "ms",
     ...latencies,
+    clipscribe_through_the_emulator: emulated,
     ours_to_graphile: Number((own.p50 / graphile.p50).toFixed(2)),
   }),
 );
