@@ -7,7 +7,7 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -19,6 +19,7 @@ import { openCloudWorld } from "../samples/cloud-world.ts";
 import { checkDrops } from "./drops/check-drops.ts";
 import { dropOne, planKinds } from "./drops/drop-kinds.ts";
 import type { Dropped } from "./drops/drop-kinds.ts";
+import { writePlainPipeline } from "./drops/plain-pipeline.ts";
 import { openRandom } from "./evidence/random.ts";
 
 const SEED = Number(process.env["SEED"] ?? 1);
@@ -46,7 +47,7 @@ const folders = {
 };
 const outside = join(dir, "outside");
 for (const folder of [...Object.values(folders), outside]) mkdirSync(folder, { recursive: true });
-const pipeline = writePipeline();
+const pipeline = writePlainPipeline(dir);
 const script = await bundleAgent();
 await using cloud = await openCloudWorld(pipeline);
 const startedMs = performance.now();
@@ -54,27 +55,6 @@ const counts = { kills: 0, starts: 0 };
 let agent: ChildProcess | undefined;
 let lastWords = "";
 let isOver = false;
-
-function writePipeline(): string {
-  symlinkSync(join(import.meta.dirname, "..", "core"), join(dir, "core"));
-  mkdirSync(join(dir, "stages"));
-  writeFileSync(
-    join(dir, "stages", "only.ts"),
-    `import { z } from "zod";
-import { defineStage, file } from "../core/stage.ts";
-export default defineStage({
-  input: { source: file({ mediaType: "*/*" }) }, output: { out: file({ mediaType: "text/plain", fileName: "out.txt" }) },
-  params: z.strictObject({}), async run({ ctx }) { return { out: await ctx.write("out.txt", "heard") }; },
-});
-`,
-  );
-  const file = join(dir, "pipeline.yaml");
-  writeFileSync(
-    file,
-    "pipeline: drops\naccept: [mp4, wav]\nstages:\n  - id: only\n    uses: stages/only.ts\npublish: [out.txt]\n",
-  );
-  return file;
-}
 
 /** As the command line is: an agent that takes seconds to start would spend its lives on that. */
 async function bundleAgent(): Promise<string> {

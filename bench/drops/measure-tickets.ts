@@ -1,6 +1,7 @@
 /** From a drop to its ticket in the bucket, beyond the settling time: the real agent, the emulated cloud. */
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,13 +9,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { movie } from "../../samples/agent-world.ts";
 import { openCloudWorld } from "../../samples/cloud-world.ts";
 import { median, round } from "../measure.ts";
+import { writePlainPipeline } from "./plain-pipeline.ts";
 
 const DROPS = 200;
 const SETTLE_MS = 300;
 const END_MS = 60_000;
 
 export async function measureTickets(): Promise<Record<string, number>> {
-  const pipeline = join(import.meta.dirname, "..", "..", "pipeline.yaml");
+  const dir = mkdtempSync(join(tmpdir(), "clipscribe-tickets-"));
+  const pipeline = writePlainPipeline(dir);
   await using cloud = await openCloudWorld(pipeline);
   const home = join(cloud.dir, "laptop");
   const inbox = join(home, "inbox");
@@ -51,6 +54,7 @@ export async function measureTickets(): Promise<Record<string, number>> {
   const ended = new Promise((resolve) => agent.once("close", resolve));
   agent.kill("SIGTERM");
   await ended;
+  rmSync(dir, { recursive: true, force: true });
   const beyond = tookMs.map((ms) => ms - SETTLE_MS).toSorted((a, b) => a - b);
   return {
     drops: DROPS,
