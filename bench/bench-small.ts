@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { median, report, round } from "./measure.ts";
+import { bundleChild } from "./peers/bundle-child.ts";
 import { findRclones, rcloneEnv } from "./peers/rclone.ts";
 import { startSink } from "./peers/start-sink.ts";
 import { runTimed } from "./peers/timed-child.ts";
@@ -20,7 +21,6 @@ const FILE_BYTES = 4096;
 const ROUNDS = Number(process.env["ROUNDS"] ?? 7);
 const TARGET = 1;
 const MOONSHOT = 4;
-const CHILD = join(import.meta.dirname, "upload-child.ts");
 const BATCH = ["--s3-no-head", "--no-check-dest", "--s3-disable-checksum", "--no-traverse"];
 
 interface Run extends Timed {
@@ -30,6 +30,7 @@ interface Run extends Timed {
 
 const dir = mkdtempSync(join(tmpdir(), "clipscribe-bench-small-"));
 try {
+  const child = await bundleChild("upload-child.ts", dir);
   const from = join(dir, "files");
   mkdirSync(from);
   const files = Array.from({ length: FILES }, (_, at) => join(from, `clip-${at}.m4a`));
@@ -42,7 +43,7 @@ try {
     mkdirSync(home);
     const plan = join(home, "plan.json");
     writeFileSync(plan, JSON.stringify({ ...place, files, home, limit: null }));
-    const timed = await runTimed([process.execPath, CHILD, plan], { HOME: home });
+    const timed = await runTimed([process.execPath, child, plan], { HOME: home });
     const end = JSON.parse(timed.stdout.trim()) as { ms: number; sent: number };
     if (end.sent !== FILES) throw new Error(`${end.sent} of ${FILES} files were sent`);
     return { ...timed, workMs: end.ms };

@@ -11,6 +11,7 @@ import { join } from "node:path";
 
 import { median, report, round } from "./measure.ts";
 import { writeRandomFile } from "./peers/random-file.ts";
+import { bundleChild } from "./peers/bundle-child.ts";
 import { findRclones, rcloneEnv } from "./peers/rclone.ts";
 import type { S3Place } from "./peers/rclone.ts";
 import { startEmulator, startSink } from "./peers/start-sink.ts";
@@ -25,7 +26,6 @@ const EMULATOR_ROUNDS = Math.min(3, ROUNDS);
 const BUDGET_MS = 8 * 60_000;
 const TARGET = 2;
 const GB = 1e9;
-const CHILD = join(import.meta.dirname, "upload-child.ts");
 /** As rclone's own advice for R2, and as ours. */
 const RCLONE_ARGS = [
   "copyto",
@@ -43,7 +43,9 @@ interface Contestant {
 const dir = mkdtempSync(join(tmpdir(), "clipscribe-bench-upload-"));
 const file = join(dir, "video.mp4");
 const startedMs = performance.now();
+let child = "";
 try {
+  child = await bundleChild("upload-child.ts", dir);
   writeRandomFile(file, SIZE_BYTES);
   const contestants: Contestant[] = [
     { name: "clipscribe", run: runOurs },
@@ -112,7 +114,7 @@ async function runOurs(place: S3Place, at: number): Promise<Timed> {
   symlinkSync(file, named);
   const plan = join(home, "plan.json");
   writeFileSync(plan, JSON.stringify({ ...place, files: [named], home, limit: null }));
-  const timed = await runTimed([process.execPath, CHILD, plan], { HOME: home });
+  const timed = await runTimed([process.execPath, child, plan], { HOME: home });
   const end = JSON.parse(timed.stdout.trim()) as { sentBytes: number; sent: number };
   if (end.sent !== 1 || end.sentBytes !== SIZE_BYTES) throw new Error("it was not sent once");
   return timed;

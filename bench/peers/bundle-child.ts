@@ -1,0 +1,30 @@
+/** A program of this folder as it is shipped: in one bundle, with the thread that computes hashes. */
+import { join } from "node:path";
+
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..", "..");
+
+/** Returns the bundle's path, in `dir`. Everything finds its threads in a folder of that name. */
+export async function bundleChild(program: string, dir: string): Promise<string> {
+  const outdir = join(dir, "dist");
+  await build({
+    absWorkingDir: root,
+    entryPoints: {
+      child: join("bench", program),
+      "digest-thread": "adapters/system/digest-thread.ts",
+    },
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node24",
+    outExtension: { ".js": ".mjs" },
+    minifySyntax: true,
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+  });
+  return join(outdir, "child.mjs");
+}
