@@ -130,7 +130,7 @@ describe("runners on a bucket with events", () => {
     for (const [env, code, pattern] of [
       [{ R2_SECRET_ACCESS_KEY: "wrong" }, 8, /refuses these credentials/],
       [{ CLIPSCRIBE_STORE: "r2:elsewhere" }, 2, /there is no such bucket/],
-      [{ R2_ENDPOINT: "" }, 2, /R2_ENDPOINT is not set/],
+      [{ R2_ENDPOINT: "", CLOUDFLARE_ACCOUNT_ID: "" }, 2, /R2_ENDPOINT is not set/],
     ] as const) {
       const child = cloud.startRunner("wrong", { env });
       const said = listenTo(child);
