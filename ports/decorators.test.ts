@@ -58,6 +58,19 @@ describe("retrying", () => {
     assert.equal((await inner.head(KEY))?.etag, etag);
   });
 
+  test("a deletion is made again, also where the first one was made and nobody heard", async () => {
+    for (const mode of ["error", "lost-answer"] as const) {
+      const { clock } = quickClock();
+      const inner = openMemoryStore();
+      const etag = await inner.put(KEY, BODY);
+      const store = retrying(failing(inner, { at: 1, mode }), { ...options, clock });
+
+      await store.delete(KEY, { ifMatch: etag });
+
+      assert.equal(await inner.head(KEY), undefined);
+    }
+  });
+
   test("a conflict is a conflict: nothing is tried again", async () => {
     const { clock, slept } = quickClock();
     const store = retrying(openMemoryStore(), { ...options, clock });

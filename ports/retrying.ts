@@ -18,7 +18,15 @@ export interface RetryOptions {
 }
 
 /** Safe to repeat: they change nothing, or the same thing. */
-const REPEATABLE = ["get", "head", "listParts", "createUpload", "putPart", "abortUpload"] as const;
+const REPEATABLE = [
+  "get",
+  "head",
+  "delete",
+  "listParts",
+  "createUpload",
+  "putPart",
+  "abortUpload",
+] as const;
 
 export function retrying<Store extends ObjectStore>(store: Store, options: RetryOptions): Store {
   async function again<Value>(work: () => Promise<Value>, signal?: AbortSignal): Promise<Value> {
