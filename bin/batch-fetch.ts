@@ -7,7 +7,6 @@ import { EXIT } from "../core/exit-codes.ts";
 import type { JobId } from "../core/ids.ts";
 import type { ItemState } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
-import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { fetchJobFiles } from "../sync/fetch-job-files.ts";
 import { fetchResults } from "../sync/fetch-results.ts";
 import type { FetchOptions } from "../sync/fetch-results.ts";
@@ -17,6 +16,7 @@ import { openBatchOffice, readJobName } from "./batch-office.ts";
 import type { BatchOffice } from "./batch-office.ts";
 import { exitCodeOf } from "./batch-status.ts";
 import type { Io } from "./io.ts";
+import { isGone } from "./is-gone.ts";
 
 /** Items at once: each has many files of its own. */
 const FETCHES_AT_ONCE = 4;
@@ -46,8 +46,6 @@ export async function batchFetch(
   const job = await readJobName(office, names);
   const folder = flags.outputDir === null ? settings.results : resolve(io.cwd, flags.outputDir);
   const published = await readPublished(store, settings.user, job);
-  const processes = openProcessWatch();
-  const isGone = (pid: number): boolean => processes.isGone({ pid, boot: processes.self.boot });
   await sweepIncoming(folder, isGone);
   const stop = new AbortController();
   const forget = io.onInterrupt(() => stop.abort());

@@ -3,7 +3,6 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 
 import { openDownloader } from "../adapters/yt-dlp/downloader.ts";
-import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { ItemId, JobId } from "../core/ids.ts";
@@ -25,6 +24,7 @@ import { openMachine } from "./compose.ts";
 import type { ComposeOverrides, Machine } from "./compose.ts";
 import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
+import { isGone } from "./is-gone.ts";
 import { collectResult } from "./item-results.ts";
 import type { ItemResult } from "./item-results.ts";
 import { handOver } from "./hand-over.ts";
@@ -271,9 +271,4 @@ function takeSnapshot(
     items,
   };
   writeSnapshot(path, snapshot, Date.now());
-}
-
-function isGone(pid: number): boolean {
-  const processes = openProcessWatch();
-  return processes.isGone({ pid, boot: processes.self.boot });
 }

@@ -11,7 +11,6 @@ import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
 import { acquireAgentLock } from "../adapters/system/agent-lock.ts";
 import { showNotice } from "../adapters/system/desktop-notice.ts";
 import { openKeepAwake } from "../adapters/system/keep-awake.ts";
-import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
@@ -30,6 +29,7 @@ import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { dropLeftoverUploads } from "./drop-leftover-uploads.ts";
 import type { Io } from "./io.ts";
+import { isGone } from "./is-gone.ts";
 import { openLog } from "./log.ts";
 import { makeFolder } from "./make-folder.ts";
 import { openAgentWorld } from "./open-agent-world.ts";
@@ -256,9 +256,4 @@ async function openView(flags: UpFlags, io: Io): Promise<UpView> {
       draw: { show: (text: string) => log(text), done: () => log.clear() },
     }),
   });
-}
-
-function isGone(pid: number): boolean {
-  const processes = openProcessWatch();
-  return processes.isGone({ pid, boot: processes.self.boot });
 }
