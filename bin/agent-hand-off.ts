@@ -73,7 +73,7 @@ export function openAgentHandOff(
  * Stages find an original by its hash, in the ledger: it is noted where it lies now, if it still is
  * what was hashed. @throws `missing`, `contract`.
  */
-function rememberPlace({ ledger }: Machine, { path, source, fingerprint }: DropItem): void {
+export function rememberPlace({ ledger }: Machine, { path, source, fingerprint }: DropItem): void {
   if (path === null || source === null) throw new ClipscribeError("bug", "an item has no file");
   const details = { file: source.filename };
   const info = statSync(path, { bigint: true, throwIfNoEntry: false });

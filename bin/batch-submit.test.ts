@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
+import { until } from "../samples/batch-world.ts";
 import { chatReply, heardReply, openTestWorld } from "../samples/test-world.ts";
+
+const CLI = join(import.meta.dirname, "clipscribe.ts");
 
 /** A home on this machine, and providers that hear and find what they are told to. */
 async function world(t: TestContext, listening: Promise<void> = Promise.resolve()) {
@@ -53,16 +57,42 @@ describe("batch submit, on one machine", () => {
     assert.equal(asked("transcriptions"), 0);
   });
 
-  test("with no agent it says what to start", async (t) => {
-    const { clipscribe, tone } = await world(t);
-
+  test("with no agent it says what to start; with one, to keep the lid open and for how long", async (t) => {
+    // Whoever hears takes long enough for the work to be under way when it is looked at.
+    const { promise: listening, resolve: hear } = Promise.withResolvers<void>();
+    const { clipscribe, tone, dir, home, server } = await world(t, listening);
     const alone = await clipscribe(["batch", "submit", tone("one.m4a", 300)]);
+    const up = spawn(process.execPath, [CLI, "up", "--json"], {
+      cwd: dir,
+      env: {
+        PATH: process.env["PATH"],
+        HOME: dir,
+        CLIPSCRIBE_HOME: home,
+        MISTRAL_API_KEY: "m",
+        MISTRAL_BASE_URL: server.url,
+      },
+      stdio: "ignore",
+    });
+    t.after(() => up.kill("SIGKILL"));
+    const lock = join(home, ".clipscribe-lock.json");
+    await until(() => {
+      const holder = existsSync(lock) ? readFileSync(lock, "utf8") : "";
+      return Promise.resolve(holder.includes('"up"') || undefined);
+    }, "the agent");
+    const files = [2, 3, 4, 5, 6, 7].map((at) => tone(`talk-${at}.m4a`, at * 100));
+
+    const kept = await clipscribe(["batch", "submit", "--json", ...files]);
+    up.kill("SIGKILL");
+    hear();
 
     assert.equal(alone.code, 0, alone.stderr);
     assert.match(
       alone.stdout,
       /1 item waits, and nothing on this computer works on them: start it with `clipscribe up`/,
     );
+    const { lid, text } = kept.end as unknown as { lid: string; text: string };
+    assert.deepEqual([kept.code, lid], [0, "keep-open"], kept.stderr);
+    assert.match(text, /^keep the lid open: \d items?, about \d+ min$/);
   });
 
   test("a list tells its bad lines by number; a name that is not there, what was probably meant", async (t) => {

@@ -20,7 +20,7 @@ import { politeDownloader } from "../ports/polite-downloader.ts";
 import type { AgentEvent, AgentPipeline, AgentWorld } from "../sync/agent-world.ts";
 import { PATIENCE_MS } from "../sync/drop-state.ts";
 import { submitJob } from "../sync/submit-job.ts";
-import { openAgentHandOff } from "./agent-hand-off.ts";
+import { openAgentHandOff, rememberPlace } from "./agent-hand-off.ts";
 import type { Machine } from "./compose.ts";
 import type { Io } from "./io.ts";
 import type { Settings } from "./settings.ts";
@@ -78,7 +78,9 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
     isBeingWritten: async (path) => writers.has(path),
     handOff: machine.isShared
       ? openAgentHandOff(machine, pipelines)
-      : async ({ submission }) => {
+      : async ({ submission, item, drop }) => {
+          // What was moved to done/ is noted there; what a person named lies where it lay.
+          if (!drop.moved) rememberPlace(machine, item);
           // Its edge stages are the runner's, in this process.
           const [handoff] = await submitJob(store, systemClock, submission);
           if (handoff === undefined) throw new ClipscribeError("bug", "nothing was handed off");
