@@ -1,8 +1,8 @@
 /**
  * make bench-fetch: the results of a night, 50 items of 12 small files and a sound of 4 MB each, from
  * the emulator into a folder. Ours asks for each manifest, compares every hash, flushes every file and
- * puts each item in place by one rename; `rclone copy` copies the same names and flushes nothing. It
- * is what decided that results are not brought by rclone. Target: not slower. ITEMS, ROUNDS.
+ * puts each item in place by one rename; `rclone copy` copies the same names and flushes nothing. Whether
+ * rclone should bring results is not decided. Target: not slower. ITEMS, ROUNDS.
  */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
