@@ -152,16 +152,16 @@ async function openRenewedStores(
   const all = createRenewingKeys({
     renew: async () => runCredentialsCommand(command, settings.childEnv),
   });
-  const spoil = (): boolean => all.spoil();
+  const { serial, spoil } = all;
   const others: Record<string, ObjectStore> = {};
   for (const prefix of Object.keys((await all.current()).prefixes)) {
     const current = async (): Promise<BucketKeys> => {
       const keys = await all.current();
       return keys.prefixes[prefix] ?? keys;
     };
-    others[prefix] = open({ current, spoil });
+    others[prefix] = open({ current, serial, spoil });
   }
-  return [open({ current: async () => all.current(), spoil }), others];
+  return [open({ current: async () => all.current(), serial, spoil }), others];
 }
 
 function needed({ all }: Settings, name: string): string {

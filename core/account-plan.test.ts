@@ -6,7 +6,9 @@ import fc from "fast-check";
 import { hasKind } from "./errors.ts";
 import { isOverlapping, planAccount } from "./account-plan.ts";
 import type { FoundAccount, FoundQueue, FoundRule } from "./account-plan.ts";
-import { wantedAccount } from "./account-wanted.ts";
+import { BUCKET_ROOMS, wantedAccount } from "./account-wanted.ts";
+import { UserId } from "./ids.ts";
+import { prefixesOf, systemKeys } from "./keys.ts";
 
 const wanted = wantedAccount({
   accountId: "0".repeat(32),
@@ -158,6 +160,17 @@ describe("a bucket's name", () => {
       assert.throws(() => wantedAccount({ ...needs, bucket }), hasKind("config"), bucket);
     }
     assert.equal(wantedAccount({ ...needs, bucket: "x".repeat(56) }).queues.urgent.length, 63);
+  });
+});
+
+describe("the rooms of a bucket", () => {
+  test("hold every key that we make: what lies elsewhere is somebody else's", () => {
+    const made = [...prefixesOf(UserId.parse("me")), systemKeys.sweep, systemKeys.pipelineCurrent];
+    for (const key of made)
+      assert.ok(
+        BUCKET_ROOMS.some((room) => key.startsWith(room)),
+        key,
+      );
   });
 });
 

@@ -17,8 +17,10 @@ export interface BucketKeys extends StaticKeys {
 
 export interface RenewingKeys<Keys> {
   current(): Promise<Keys>;
-  /** They were refused. Returns whether another try with others is worth it. */
-  spoil(): boolean;
+  /** How often they were fetched: says later which ones were refused. */
+  serial(): number;
+  /** Those of that serial were refused. Returns whether another try with others is worth it. */
+  spoil(serial: number): boolean;
 }
 
 /** Renewed so long before they expire, or in the last quarter of their life if that is shorter. */
@@ -33,6 +35,7 @@ export function createRenewingKeys<Keys extends { expiresAt: Date | null }>(opti
   const { renew, now = Date.now } = options;
   let held: { keys: Keys; since: number } | undefined;
   let pending: Promise<Keys> | undefined;
+  let fetched = 0;
 
   function isFresh({ keys: { expiresAt }, since }: NonNullable<typeof held>): boolean {
     if (expiresAt === null) return true;
@@ -44,6 +47,7 @@ export function createRenewingKeys<Keys extends { expiresAt: Date | null }>(opti
     try {
       const keys = await renew();
       held = { keys, since: now() };
+      fetched++;
       return keys;
     } catch (error) {
       // What we have may still do: it is renewed early so that there is time for this.
@@ -60,7 +64,10 @@ export function createRenewingKeys<Keys extends { expiresAt: Date | null }>(opti
       if (held !== undefined && isFresh(held)) return held.keys;
       return (pending ??= fetchKeys());
     },
-    spoil() {
+    serial: () => fetched,
+    spoil(serial) {
+      // Others were refused with the same ones, and have fetched fresh ones meanwhile.
+      if (serial !== fetched) return true;
       if (held !== undefined && now() - held.since < MIN_AGE_MS) return false;
       held = undefined;
       return true;
@@ -75,7 +82,7 @@ export function fixedKeys({
   sessionToken,
 }: StaticKeys): RenewingKeys<BucketKeys> {
   const keys = { accessKeyId, secretAccessKey, sessionToken, expiresAt: null };
-  return { current: async () => keys, spoil: () => false };
+  return { current: async () => keys, serial: () => 0, spoil: () => false };
 }
 
 /** What was refused was not done: with fresh keys it may be asked for again, once. */
@@ -83,10 +90,12 @@ export async function withFreshKeys<Result>(
   keys: RenewingKeys<BucketKeys>,
   work: () => Promise<Result>,
 ): Promise<Result> {
+  await keys.current();
+  const serial = keys.serial();
   try {
     return await work();
   } catch (error) {
-    if (!isKind(error, "denied") || !keys.spoil()) throw error;
+    if (!isKind(error, "denied") || !keys.spoil(serial)) throw error;
     return work();
   }
 }

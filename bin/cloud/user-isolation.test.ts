@@ -305,6 +305,24 @@ describe("credentials that are renewed", () => {
     assert.equal(fetched, 2);
   });
 
+  test("many requests that are refused at once are all made again, by one fetch", async (t) => {
+    const { mint, place, opened, pass, now } = await world(t);
+    const good = mint("anna").own;
+    let fetched = 0;
+    const renew = async () => (fetched++ === 0 ? { ...good, secretAccessKey: "revoked" } : good);
+    const { endpoint, bucket } = place;
+    const keys = createRenewingKeys({ renew, now });
+    const store = openR2Store({ endpoint, bucket, keys, minWriteIntervalMs: 0, etags: "md5" });
+    opened.push(store);
+    await keys.current();
+    pass(20_000);
+
+    await Promise.all(everyKey(ANNA).map(async (key) => store.put(key, BODY)));
+    await Promise.all(everyKey(ANNA).map(async (key) => store.head(key)));
+
+    assert.equal(fetched, 2);
+  });
+
   test("come from a command through settings, for the user's prefixes and for pipelines", async (t) => {
     const { dir, emulator, open, place } = await world(t);
     await open(place.keys).put(systemKeys.pipelineCurrent, BODY);
