@@ -57,7 +57,7 @@ export async function batchFetch(
   const worker = async (): Promise<void> => {
     for (const state of queue) {
       if (stop.signal.aborted) return;
-      const fetched = await fetchOne(office, state, folder, { isGone, signal: stop.signal });
+      const fetched = await fetchOne(office, state, folder, { signal: stop.signal });
       items.push(fetched);
       if (!flags.json) io.stdout(describe(fetched));
     }

@@ -4,7 +4,6 @@ import type { ErrorRecord } from "../core/errors.ts";
 import type { ItemState, ItemStatus } from "../core/records.ts";
 import { fetchResults } from "../sync/fetch-results.ts";
 import type { Machine } from "./compose.ts";
-import { isGone } from "./is-gone.ts";
 import type { Settings } from "./settings.ts";
 
 export interface ItemResult {
@@ -55,7 +54,7 @@ export async function collectResult(
   if (end.manifest === null) return result;
   try {
     const { results, user } = settings;
-    const { folder, keptAs } = await fetchResults(machine.store, user, end, results, { isGone });
+    const { folder, keptAs } = await fetchResults(machine.store, user, end, results);
     if (keptAs !== null) note(`you had changed the results of ${item}: they are kept as ${keptAs}`);
     return { ...result, path: folder };
   } catch (error) {

@@ -41,7 +41,6 @@ export interface ProgressOptions {
   resultsDir: string;
   /** Shortest time between two questions to a bucket about a job. */
   pollMs: number;
-  isGone: (pid: number) => boolean;
   counts: () => AgentCounts;
   onLid: (advice: LidAdvice) => void;
   onResult: (event: CollectEvent) => void;
@@ -87,7 +86,6 @@ export function openProgress(options: ProgressOptions): Progress {
     const awaited = ledger.listAwaited();
     const all = new Set(awaited.map(({ job }) => job));
     const jobs = isEmbedded ? all : await watch.findChanged(all, signal);
-    const { isGone } = options;
     const before = openJobs(ledger);
     try {
       await collectAwaited({
@@ -97,7 +95,6 @@ export function openProgress(options: ProgressOptions): Progress {
         resultsDir,
         listener: onResult,
         jobs,
-        isGone,
         signal,
       });
     } catch (error) {

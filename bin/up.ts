@@ -163,7 +163,6 @@ async function serve(work: Work): Promise<void> {
     isEmbedded,
     resultsDir: results,
     pollMs: settings.pollMs,
-    isGone,
     onLid(advice) {
       view.lid(advice);
       awake.set(advice.lid === "keep-open");

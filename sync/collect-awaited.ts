@@ -9,7 +9,6 @@ import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { fetchResults } from "./fetch-results.ts";
 import { readOwnState } from "./item-states.ts";
-import type { IsGone } from "./results-folder.ts";
 
 const AT_ONCE = 8;
 
@@ -26,7 +25,6 @@ export interface CollectWorld {
   listener: (event: CollectEvent) => void;
   /** Only of these; default: of all. */
   jobs?: ReadonlySet<JobId>;
-  isGone: IsGone;
   signal: AbortSignal;
 }
 
@@ -47,7 +45,7 @@ export async function collectAwaited(world: CollectWorld): Promise<number> {
 }
 
 async function collect(
-  { store, user, ledger, resultsDir, listener, isGone, signal }: CollectWorld,
+  { store, user, ledger, resultsDir, listener, signal }: CollectWorld,
   id: number,
   job: JobId,
   item: DropItem,
@@ -73,7 +71,7 @@ async function collect(
     const fetched =
       state.manifest === null
         ? null
-        : await fetchResults(store, user, state, resultsDir, { isGone, signal });
+        : await fetchResults(store, user, state, resultsDir, { signal });
     ledger.changeItem(id, item.name, { outcome, run: state.run, fetched: true });
     const keptAs = fetched?.keptAs ?? null;
     listener({ type: "result", job, state, folder: fetched?.folder ?? null, keptAs });

@@ -3,8 +3,8 @@
  * differ, and goes on where a file was left half written.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, rmSync, statSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { createReadStream, mkdirSync, rmSync, statSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
@@ -12,9 +12,12 @@ import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { Sha256, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
+import { writeFlushed } from "./write-flushed.ts";
 
 /** The way may have damaged it once; twice the same, and the store has. */
 const TRIES = 2;
+/** Up to this size a blob is one read and one write; above, it is streamed, and gone on with. */
+const WHOLE_BYTES = 256 * 1024;
 
 export interface Blobs {
   store: ObjectStore;
@@ -22,14 +25,20 @@ export interface Blobs {
   signal?: AbortSignal | undefined;
 }
 
-/** @throws `missing`; `contract` where the store's copy is damaged: it is deleted, to be made anew. */
+/**
+ * Reads no more than `size` says, and a byte.
+ *
+ * @throws `missing`; `contract` where the store's copy is damaged: it is deleted, to be made anew.
+ */
 export async function readBlob(
   { store, user, signal }: Blobs,
   sha256: Sha256,
+  size = 0,
 ): Promise<Uint8Array> {
   const key = keysOf(user).blob(sha256);
+  const range = size > 0 ? { start: 0, end: size } : undefined;
   for (let attempt = 1; ; attempt++) {
-    const { body, etag } = await store.get(key, { signal });
+    const { body, etag } = await store.get(key, { range, signal });
     if (sha256Of(body) === sha256) return body;
     if (attempt === TRIES) throw await damaged({ store, user, signal }, sha256, etag);
   }
@@ -41,8 +50,11 @@ export async function fetchBlob(
   blob: { sha256: Sha256; size: number },
   path: string,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true });
   if (await hasRest(blobs, blob, path)) return;
+  if (blob.size <= WHOLE_BYTES) {
+    return writeFlushed(path, await readBlob(blobs, blob.sha256, blob.size));
+  }
   for (let attempt = 1; ; attempt++) {
     const read = await writeFrom(blobs, blob, path, 0);
     if (read.sha256 === blob.sha256) return;

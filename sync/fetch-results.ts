@@ -4,7 +4,6 @@
  * changed in it is kept beside, as `{item}.mine`. What was fetched of it before is not fetched again.
  */
 import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
@@ -25,7 +24,7 @@ import {
   replaceFolder,
   syncFolder,
 } from "./results-folder.ts";
-import type { IsGone } from "./results-folder.ts";
+import { writeFlushed } from "./write-flushed.ts";
 
 /** Files of one item on their way at once. */
 const AT_ONCE = 8;
@@ -43,8 +42,6 @@ export interface FetchedResults {
 }
 
 export interface FetchOptions {
-  /** Whether a process of this machine is over: what it left half fetched is gone on with. */
-  isGone?: IsGone;
   signal?: AbortSignal | undefined;
 }
 
@@ -55,7 +52,7 @@ export async function fetchResults(
   user: UserId,
   state: Pick<ItemState, "job_id" | "item_id" | "manifest">,
   resultsDir: string,
-  { isGone = () => false, signal }: FetchOptions = {},
+  { signal }: FetchOptions = {},
 ): Promise<FetchedResults> {
   const { manifest: ref } = state;
   if (ref === null) throw new ClipscribeError("bug", "the item has not been published");
@@ -65,15 +62,15 @@ export async function fetchResults(
   const jobFolder = join(resultsDir, state.job_id);
   const folder = join(jobFolder, state.item_id);
   if (isWhole(folder, manifest, ref)) return { folder, manifest, isNew: false, keptAs: null };
-  const incoming = claimIncoming(jobFolder, state.item_id, isGone);
+  let incoming = "";
   try {
-    await mkdir(incoming, { recursive: true });
+    incoming = claimIncoming(jobFolder, state.item_id);
     removeStrangers(incoming, manifest);
     await fetchFiles(blobs, manifest.files, incoming);
     if (ref.timestamp !== undefined) {
-      await writeSynced(join(incoming, TIMESTAMP), await readBlob(blobs, ref.timestamp));
+      await writeFlushed(join(incoming, TIMESTAMP), await readBlob(blobs, ref.timestamp));
     }
-    await writeSynced(join(incoming, MANIFEST), body);
+    await writeFlushed(join(incoming, MANIFEST), body);
     await syncFolder(incoming);
     const keptAs = await replaceFolder(incoming, folder);
     await syncFolder(dirname(folder));
@@ -81,6 +78,7 @@ export async function fetchResults(
   } catch (error) {
     const trouble = describeFolderError(error, resultsDir);
     // What has come is of use to the next try, unless it was the publish itself that is bad.
+    if (incoming === "") throw trouble;
     if (isKind(trouble, "contract", "missing", "bug")) {
       rmSync(incoming, { recursive: true, force: true });
     } else releaseIncoming(incoming);
@@ -178,12 +176,6 @@ function isWhole(folder: string, manifest: Manifest, ref: ManifestRef): boolean 
     const info = statSync(join(folder, path), { throwIfNoEntry: false });
     return info?.size === size;
   });
-}
-
-async function writeSynced(path: string, body: Uint8Array): Promise<void> {
-  await using file = await open(path, "w", 0o644);
-  await file.writeFile(body);
-  await file.sync();
 }
 
 function readIfPresent(path: string): Uint8Array | undefined {

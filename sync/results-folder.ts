@@ -9,13 +9,23 @@
  * 2. What a person has changed is looked for after it was moved aside, so no change is missed, and is
  *    never deleted: not by us, and not by who cleans up after a process that died in between.
  */
-import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 
 import { ClipscribeError } from "../core/errors.ts";
 import { Manifest } from "../core/records.ts";
 import { sha256OfFile } from "./fetch-blobs.ts";
+import { flush } from "./write-flushed.ts";
 
 export const MANIFEST = "manifest.json";
 export const TIMESTAMP = "manifest.json.tsr";
@@ -30,20 +40,15 @@ const MAX_SWAPS = 5;
 
 export type IsGone = (pid: number) => boolean;
 
-/** Takes over what another process, or an earlier try, has left of it; else a name for a new one. */
-export function claimIncoming(jobFolder: string, item: string, isGone: IsGone): string {
+/** Makes the folder to fetch into: what an earlier try has left of it, or a new one. */
+export function claimIncoming(jobFolder: string, item: string): string {
   const own = join(jobFolder, `.incoming-${process.pid}-${item}`);
-  if (existsSync(own) || !existsSync(jobFolder)) return own;
-  for (const name of readdirSync(jobFolder)) {
-    const [, kind, pid, of] = OURS.exec(name) ?? [];
-    if (kind !== "incoming" || of !== item || !isAbandoned(Number(pid), isGone)) continue;
-    try {
-      renameSync(join(jobFolder, name), own);
-      return own;
-    } catch (error) {
-      // Another process was faster.
-      if ((error as { code?: string }).code !== "ENOENT") throw error;
-    }
+  if (existsSync(own)) return own;
+  try {
+    renameSync(join(jobFolder, `.incoming-${NOBODY}-${item}`), own);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    mkdirSync(own, { recursive: true });
   }
   return own;
 }
@@ -89,7 +94,10 @@ function isTaken(error: unknown): boolean {
   return code === "ENOTEMPTY" || code === "EEXIST";
 }
 
-/** Removes what processes that died have left, and brings back what belongs to a person. */
+/**
+ * What processes that died have left: half fetched folders are released for whoever fetches the item
+ * next, or removed when they are old; what belongs to a person is brought back.
+ */
 export async function sweepIncoming(resultsDir: string, isGone: IsGone): Promise<void> {
   if (!existsSync(resultsDir)) return;
   for (const job of readdirSync(resultsDir, { withFileTypes: true })) {
@@ -102,15 +110,19 @@ export async function sweepIncoming(resultsDir: string, isGone: IsGone): Promise
       if (kind === "outgoing") await restore(path, join(jobFolder, item));
       else if (Date.now() - statSync(path).mtimeMs > KEEP_INCOMING_MS) {
         rmSync(path, { recursive: true, force: true });
-      }
+      } else if (Number(pid) !== process.pid) releaseIncoming(path);
     }
   }
 }
 
 /** Flushes a folder's entries. */
 export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, "r");
-  await folder.sync();
+  const folder = openSync(path, "r");
+  try {
+    await flush(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 function isAbandoned(pid: number, isGone: IsGone): boolean {
