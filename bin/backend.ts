@@ -32,7 +32,11 @@ const TRIES = { attempts: 7, baseMs: 250, maxMs: 8_000 };
 
 export interface Backend extends AsyncDisposable {
   store: ObjectStore;
-  queues: Readonly<Partial<Record<Lane, EventQueue>>>;
+  /**
+   * Called where a runner works, and nowhere else: a laptop that only hands off and fetches needs no
+   * token of the queues, even where its settings name them. @throws `config` where there is none.
+   */
+  openQueues(): Readonly<Partial<Record<Lane, EventQueue>>>;
   /** Processes of other machines work on the same store. */
   isShared: boolean;
   /** Asked by whoever would let a provider fetch from it. */
@@ -56,7 +60,8 @@ export async function openBackend(
       return queue === undefined ? [] : [{ prefix, queue }];
     });
     const store = notifying(wrap(disk), rules, { clock: systemClock, log });
-    return { store, queues, isShared: false, reach: nowhere, ...disposing(opened) };
+    const openQueues = (): typeof queues => queues;
+    return { store, openQueues, isShared: false, reach: nowhere, ...disposing(opened) };
   }
   // Loaded here: on one machine nobody waits for the SDK.
   const { openR2Store } = await import("../adapters/r2/r2-store.ts");
@@ -79,9 +84,10 @@ export async function openBackend(
       : routed(...(await openRenewedStores(command, settings, open)));
   const tries = { ...TRIES, clock: systemClock, random: Math.random };
   const store = limited(retrying<ObjectStore>(whole, tries), systemClock);
-  const queues = settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
+  const openQueues = (): Partial<Record<Lane, EventQueue>> =>
+    settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
   const reach = openStoreReach(endpoint, settings.allowPrivateStore);
-  return { store, queues, isShared: true, reach, ...disposing(opened) };
+  return { store, openQueues, isShared: true, reach, ...disposing(opened) };
 }
 
 const nowhere = async (): Promise<StoreReach> => ({

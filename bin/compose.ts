@@ -77,7 +77,7 @@ export async function openMachine(
   const workDir = join(settings.home, "work");
   sweepWork(workDir, hostSlug(hostname()));
   const backend = await openBackend(settings, log, overrides.store);
-  const { store, queues, isShared, reach } = backend;
+  const { store, isShared, reach } = backend;
   const ledger = openLedger(join(settings.home, "ledger.db"));
   const cores = availableParallelism();
   const pool = openThreadStagePool({
@@ -116,7 +116,10 @@ export async function openMachine(
     openWorld: (pipeline, listener, pipelines) => ({
       ...office(),
       storeReach: reach,
-      queues,
+      // Opened by whoever is a runner: hand-offs and plans have a world as well.
+      get queues() {
+        return backend.openQueues();
+      },
       tools,
       sources: dropsFrom(drops, isShared ? firstOf(ledger, uploaded) : ledger),
       drops,

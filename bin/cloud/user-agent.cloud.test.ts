@@ -37,6 +37,11 @@ describe("a laptop with credentials of one user", () => {
       CLIPSCRIBE_SETTLE_MS: "100",
       CLIPSCRIBE_POLL_MS: "500",
       R2_ENDPOINT: server["R2_ENDPOINT"] ?? "",
+      // As `cloud apply --save` writes them where the account was set up on this laptop.
+      CLIPSCRIBE_QUEUE: "cloudflare",
+      CLOUDFLARE_ACCOUNT_ID: server["CLOUDFLARE_ACCOUNT_ID"] ?? "",
+      CLIPSCRIBE_QUEUE_URGENT: server["CLIPSCRIBE_QUEUE_URGENT"] ?? "",
+      CLIPSCRIBE_QUEUE_BATCH: server["CLIPSCRIBE_QUEUE_BATCH"] ?? "",
       CLIPSCRIBE_CREDENTIALS_COMMAND: `${process.execPath} ${command}`,
     };
     let said = "";
