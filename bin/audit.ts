@@ -1,13 +1,11 @@
 /** `clipscribe audit`: what was dropped is complete, partial, failed, cancelled, held or under way. */
-import { readFileSync } from "node:fs";
-
 import { EXIT } from "../core/exit-codes.ts";
 import { MEDIA_EXTENSIONS } from "../core/media-types.ts";
-import { parsePipeline } from "../core/pipeline-parse.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { auditJobs } from "../sync/audit.ts";
+import { readAcceptedDrops } from "./accepted-drops.ts";
 import { openMachine } from "./compose.ts";
-import { findPipelineFile } from "./find-pipeline.ts";
+import type { Machine } from "./compose.ts";
 import type { Io } from "./io.ts";
 import { readJobId } from "./item-target.ts";
 import { openLog } from "./log.ts";
@@ -29,7 +27,7 @@ export async function audit(
     counts,
     problems,
     notes,
-  } = await auditJobs(machine.store, settings.user, wanted, readAccepted(io));
+  } = await auditJobs(machine.store, settings.user, wanted, await readAccepted(io, machine));
   if (json) {
     const ok = problems.length === 0;
     io.stdout(
@@ -43,12 +41,10 @@ export async function audit(
   return problems.length === 0 ? EXIT.complete : EXIT.verification;
 }
 
-/** What the pipeline here accepts as a bare drop; all media where it can't be read. */
-function readAccepted(io: Io): readonly string[] {
-  const file = findPipelineFile(io, undefined);
+/** All media where no pipeline can be read. */
+async function readAccepted(io: Io, { store, isShared }: Machine): Promise<readonly string[]> {
   try {
-    const parsed = parsePipeline(readFileSync(file, "utf8"), file);
-    return parsed.ok ? parsed.value.pipeline.accept : MEDIA_EXTENSIONS;
+    return (await readAcceptedDrops(io, isShared ? store : null)).accept;
   } catch {
     return MEDIA_EXTENSIONS;
   }

@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { sha256Of } from "../core/digest.ts";
 import { parseObjectKey } from "../core/keys.ts";
 import { Manifest } from "../core/records.ts";
-import { allEnded, ended, listenTo, openSmallCloud, until } from "../samples/small-cloud.ts";
+import { allEnded, audit, ended, listenTo, openSmallCloud, until } from "../samples/small-cloud.ts";
 import type { SmallCloud } from "../samples/small-cloud.ts";
 
 interface Answer {
@@ -95,6 +95,23 @@ describe("pipelines as versions", () => {
     assert.equal(broken.code, 2);
     assert.match(broken.stderr, /pipeline\.yaml:5:\d+ .*the stage does not compile/s);
     assert.equal(list.history.length, 1);
+  });
+
+  test("an ending that bare drops may have from now on: the push says what else to do, and audit counts it", async (t) => {
+    const world = await openSmallCloud(t);
+    const { cloud } = world;
+    await pipeline(world, "push", world.pipeline);
+    const text = readFileSync(world.pipeline, "utf8");
+    writeFileSync(world.pipeline, text.replace("[mp4]", "[mp4, x9]"));
+    await cloud.store.put(parseObjectKey("drops/me/talk.x9"), Buffer.from("a talk"));
+
+    const before = await audit(cloud);
+    const pushed = await cloud.clipscribe("pipeline", "push", world.pipeline);
+    const after = await audit(cloud);
+
+    assert.match(pushed.stdout, /clipscribe cloud apply.*\.x9$/m);
+    assert.equal(before.counts["waiting in drops/"], undefined);
+    assert.equal(after.counts["waiting in drops/"], 1);
   });
 
   test("with a public key set, a runner takes only what its key signed", async (t) => {

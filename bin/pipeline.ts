@@ -41,31 +41,42 @@ export async function pipelineVerb(
   if (verb === "rollback") return await rollback(office, before, named, json, io);
   const file = findPipelineFile(io, named);
   const loaded = await loadPipeline(file, office.settings.home);
-  const changes = await describeChanges(office, before, loaded.pipeline);
-  if (verb === "check") return check(loaded, before, changes, json, io);
-  return await push(office, loaded, before, changes, json, io);
+  const compared = await compare(office, before, loaded.pipeline);
+  if (verb === "check") return check(loaded, before, compared, json, io);
+  return await push(office, loaded, before, compared, json, io);
+}
+
+interface Compared {
+  changes: string[];
+  /** Endings of bare drops that have no event rule yet. */
+  newEndings: string[];
 }
 
 /** What is in force may itself be gone or damaged: that is no reason not to replace it. */
-async function describeChanges(
+async function compare(
   { store, settings }: BatchOffice,
   before: PointerVersion | undefined,
   next: CheckedPipeline,
-): Promise<string[]> {
-  if (before === undefined) return ["first push"];
+): Promise<Compared> {
+  if (before === undefined) return { changes: ["first push"], newEndings: [] };
   try {
     const current = await openPushedPipelines(store, settings).load(before.pointer.digest);
-    return describePipelineChange(current, next);
+    const known = new Set(current.accept);
+    return {
+      changes: describePipelineChange(current, next),
+      newEndings:
+        settings.queue.kind === "cloudflare" ? next.accept.filter((each) => !known.has(each)) : [],
+    };
   } catch (error) {
     if (!(error instanceof ClipscribeError)) throw error;
-    return [`the one before can't be compared: ${error.message}`];
+    return { changes: [`the one before can't be compared: ${error.message}`], newEndings: [] };
   }
 }
 
 function check(
   { file, pipeline }: LoadedPipeline,
   before: PointerVersion | undefined,
-  changes: readonly string[],
+  { changes, newEndings }: Compared,
   json: boolean,
   io: Io,
 ): number {
@@ -80,6 +91,7 @@ function check(
   if (!inForce) {
     io.stdout(lines(changes));
     io.stdout("`clipscribe pipeline push` puts it in force\n");
+    io.stdout(ruleAdvice(newEndings));
   }
   return EXIT.complete;
 }
@@ -88,7 +100,7 @@ async function push(
   { store, settings }: BatchOffice,
   loaded: LoadedPipeline,
   before: PointerVersion | undefined,
-  changes: string[],
+  { changes, newEndings }: Compared,
   json: boolean,
   io: Io,
 ): Promise<number> {
@@ -106,11 +118,11 @@ async function push(
   }
   const change = changeTo(digest, name, "push", changes);
   await swapPointer(store, before, change);
-  return say(change, json, io);
+  return say(change, newEndings, json, io);
 }
 
 async function rollback(
-  { store, settings }: BatchOffice,
+  office: BatchOffice,
   before: PointerVersion | undefined,
   named: string | undefined,
   json: boolean,
@@ -123,13 +135,11 @@ async function rollback(
   }
   const earlier = findEarlier(before.pointer, named);
   // Before anything moves: it is there, whole, and can be run.
-  const pushed = openPushedPipelines(store, settings);
-  const target = await pushed.load(earlier.digest);
-  const current = await pushed.load(before.pointer.digest).catch(() => undefined);
-  const changes = current === undefined ? [] : describePipelineChange(current, target);
+  const target = await openPushedPipelines(office.store, office.settings).load(earlier.digest);
+  const { changes, newEndings } = await compare(office, before, target);
   const change = changeTo(earlier.digest, earlier.name, "rollback", changes);
-  await swapPointer(store, before, change);
-  return say(change, json, io);
+  await swapPointer(office.store, before, change);
+  return say(change, newEndings, json, io);
 }
 
 function list(before: PointerVersion | undefined, json: boolean, io: Io): number {
@@ -180,7 +190,7 @@ function changeTo(
   return { digest, name, action, at: systemClock.now().toISOString(), by: hostname(), changes };
 }
 
-function say(change: PipelineChange, json: boolean, io: Io): number {
+function say(change: PipelineChange, newEndings: readonly string[], json: boolean, io: Io): number {
   const { digest, changes } = change;
   if (json) {
     io.stdout(`${JSON.stringify({ schema: 1, digest, in_force: true, changes })}\n`);
@@ -188,7 +198,15 @@ function say(change: PipelineChange, json: boolean, io: Io): number {
   }
   io.stdout(`${short(digest)} is in force: runners take it up with their next look\n`);
   io.stdout(lines(changes));
+  io.stdout(ruleAdvice(newEndings));
   return EXIT.complete;
+}
+
+/** Without an event the sweep finds such drops, which takes it a minute. */
+function ruleAdvice(newEndings: readonly string[]): string {
+  if (newEndings.length === 0) return "";
+  const drops = safeLine(newEndings.map((each) => `.${each}`).join(" "), 100);
+  return `then: \`clipscribe cloud apply\`, for events of bare drops that end in ${drops}\n`;
 }
 
 function lines(changes: readonly string[]): string {

@@ -98,11 +98,19 @@ export async function swapPointer(
   }
 }
 
-/** @throws `missing` where it, or a part of it, is gone or is not what its name says. */
-export async function readPipeline(store: ObjectStore, digest: Sha256): Promise<PipelineParcel> {
+/** @throws `missing` where it is gone. */
+export async function readPipelineIndex(
+  store: ObjectStore,
+  digest: Sha256,
+): Promise<PushedPipeline> {
   const found = await readRecord(store, systemKeys.pipeline(digest, INDEX_FILE), PushedPipeline);
   if (found === undefined) throw lost(digest, INDEX_FILE);
-  const index = found.value;
+  return found.value;
+}
+
+/** @throws `missing` where it, or a part of it, is gone or is not what its name says. */
+export async function readPipeline(store: ObjectStore, digest: Sha256): Promise<PipelineParcel> {
+  const index = await readPipelineIndex(store, digest);
   const files = [...Object.values(index.stages).map((code) => `${code}.mjs`), ...index.shared];
   const bundles = new Map<string, Uint8Array>();
   for (const file of new Set(files)) {

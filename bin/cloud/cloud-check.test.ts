@@ -10,10 +10,13 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { openR2Store } from "../../adapters/r2/r2-store.ts";
+import { sha256Of } from "../../core/digest.ts";
 import { parseObjectKey } from "../../core/keys.ts";
 import { openEmulator } from "../../emulator/emulator.ts";
+import type { ObjectStore } from "../../ports/object-store.ts";
 import { startCloudflareStandIn } from "../../stand-ins/cloudflare-account.ts";
 import type { StandInOptions } from "../../stand-ins/cloudflare-account-state.ts";
+import { putPipeline, swapPointer } from "../../sync/pipeline-store.ts";
 import { main } from "../main.ts";
 import type { CheckResult } from "./checks.ts";
 
@@ -83,6 +86,28 @@ async function world(t: TestContext, options: StandInOptions = {}) {
   return { dir, emulator, cloud, store, run, check, setFaults };
 }
 
+const PIPELINE = (accept: string): string =>
+  `pipeline: test\naccept: ${accept}\nstages:\n  - id: only\n    uses: stages/only.ts\npublish: [out.txt]\n`;
+
+/** As `pipeline push` puts it; nobody runs it here, so it needs no bundles. */
+async function pushText(store: ObjectStore, yaml: string): Promise<void> {
+  const digest = sha256Of(yaml);
+  const index = {
+    schema: 1 as const,
+    digest,
+    name: "test",
+    yaml,
+    stages: {},
+    shared: [],
+    texts: {},
+    clipscribe_version: "test",
+  };
+  await putPipeline(store, { index, bundles: new Map() }, () => null);
+  const at = "2026-11-25T10:00:00.000Z";
+  const change = { digest, name: "test", action: "push" as const, at, by: "desk", changes: [] };
+  await swapPointer(store, undefined, change);
+}
+
 const stateOf = (checked: Checked, id: string): CheckResult | undefined =>
   checked.checks.find((each) => each.id === id);
 
@@ -149,6 +174,39 @@ describe("an account from nothing to a check that passes", () => {
       );
     });
   }
+});
+
+describe("event rules of bare drops", () => {
+  test("follow the pushed pipeline, whatever pipeline.yaml says here", async (t) => {
+    const { dir, run, store, cloud } = await world(t);
+    writeFileSync(join(dir, "pipeline.yaml"), PIPELINE("[mp4]"));
+    await run(["apply"]);
+    const suffixes = (): string[] =>
+      [...(cloud.buckets[0]?.rules.values() ?? [])].flat().map(({ suffix }) => suffix);
+    assert.deepEqual(new Set(suffixes()), new Set(["", ".mp4", ".MP4"]));
+
+    await pushText(store, PIPELINE("[mp4, wma]"));
+    const planned = await run(["plan"]);
+    await run(["apply"]);
+    writeFileSync(join(dir, "pipeline.yaml"), "broken\n");
+    const again = await run(["plan"]);
+
+    assert.match(planned.stdout, /what the pushed pipeline [0-9a-f]{12} accepts/);
+    assert.match(planned.stdout, /tell clipscribe-batch of drops\/\* \(\.wma \.WMA\)/);
+    assert.deepEqual(new Set(suffixes()), new Set(["", ".mp4", ".MP4", ".wma", ".WMA"]));
+    assert.match(again.stdout, /everything is as it should be/);
+  });
+
+  test("go by pipeline.yaml where the pushed one can't be read, and the plan says so", async (t) => {
+    const { dir, run, store } = await world(t);
+    writeFileSync(join(dir, "pipeline.yaml"), PIPELINE("[mp4]"));
+    await store.put(parseObjectKey("pipelines/current.json"), Buffer.from("{"));
+
+    const planned = await run(["plan"]);
+
+    assert.match(planned.stdout, /pipeline\.yaml; the pushed one can't be read: .* accepts/);
+    assert.match(planned.stdout, /drops\/\* \(\.mp4 \.MP4\)/);
+  });
 });
 
 describe("a check names what is wrong, and goes on with the rest", () => {

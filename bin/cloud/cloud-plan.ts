@@ -28,12 +28,13 @@ export async function cloudPlan({ json }: { json: boolean }, io: Io): Promise<nu
     const { bucket, jurisdiction, accountId: account } = wanted;
     const told = actions.map((action) => ({ do: action.do, say: describeAction(action) }));
     io.stdout(
-      `${JSON.stringify({ schema: 1, ok, account, bucket, jurisdiction, actions: told, problems, notes, costs })}\n`,
+      `${JSON.stringify({ schema: 1, ok, account, bucket, jurisdiction, accepted_by: cloud.acceptedBy, actions: told, problems, notes, costs })}\n`,
     );
   } else {
     io.stdout(
       `bucket ${wanted.bucket}, account ${wanted.accountId}, jurisdiction ${wanted.jurisdiction}\n`,
     );
+    io.stdout(`bare drops: what ${safeLine(cloud.acceptedBy, 500)} accepts\n`);
     printPlan(plan, io);
     printCosts(costs, io);
   }

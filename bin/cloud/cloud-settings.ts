@@ -1,15 +1,8 @@
 /** What the settings say of the account, checked against each other before anybody is asked. */
-import { openCloudflareAccount } from "../../adapters/cloudflare-account/cloudflare-account.ts";
-import type { CloudflareAccount } from "../../adapters/cloudflare-account/cloudflare-account.ts";
-import { wantedAccount } from "../../core/account-wanted.ts";
-import type { WantedAccount } from "../../core/account-wanted.ts";
+import type { AccountApiOptions } from "../../adapters/cloudflare-account/account-request.ts";
 import { ClipscribeError } from "../../core/errors.ts";
-import { parsePipeline } from "../../core/pipeline-parse.ts";
 import { isAccountId, parseR2Endpoint, r2Endpoint } from "../../core/r2-endpoint.ts";
 import type { Jurisdiction } from "../../core/r2-endpoint.ts";
-import { findPipelineFile } from "../find-pipeline.ts";
-import type { Io } from "../io.ts";
-import { PipelineRefused, readPipelineText } from "../load-pipeline.ts";
 import type { Settings } from "../settings.ts";
 
 export interface BucketKeys {
@@ -28,8 +21,9 @@ export interface BucketPlace {
 }
 
 export interface CloudSettings extends BucketPlace {
-  wanted: WantedAccount;
-  account: CloudflareAccount;
+  api: AccountApiOptions;
+  /** Pages that read the bucket. */
+  webOrigins: readonly string[];
 }
 
 /** @throws `config` naming what is missing, or what contradicts what. */
@@ -63,7 +57,7 @@ export function readBucketPlace(settings: Settings): BucketPlace {
 }
 
 /** @throws `config`, as above. */
-export function readCloudSettings(io: Io, settings: Settings): CloudSettings {
+export function readCloudSettings(settings: Settings): CloudSettings {
   const value = (name: string): string | null => settings.all.get(name)?.value ?? null;
   const place = readBucketPlace(settings);
   const apiToken = value("CLOUDFLARE_API_TOKEN");
@@ -72,13 +66,9 @@ export function readCloudSettings(io: Io, settings: Settings): CloudSettings {
       hint: "make a token in the dashboard under Manage account, API tokens, with Workers R2 Storage: Edit and Queues: Edit",
     });
   }
-  const wanted = wantedAccount({
-    ...place,
-    accept: readAccept(io),
-    webOrigins: (value("CLIPSCRIBE_WEB_ORIGINS") ?? "").split(",").filter(Boolean),
-  });
   const baseUrl = value("CLOUDFLARE_API_BASE_URL") ?? "";
-  return { ...place, wanted, account: openCloudflareAccount({ baseUrl, apiToken }, wanted) };
+  const webOrigins = (value("CLIPSCRIBE_WEB_ORIGINS") ?? "").split(",").filter(Boolean);
+  return { ...place, api: { baseUrl, apiToken }, webOrigins };
 }
 
 /** An endpoint of R2 says both, and has to say the same. */
@@ -97,13 +87,4 @@ function assertSamePlace(endpoint: string, accountId: string, jurisdiction: Juri
       hint: `set CLOUDFLARE_JURISDICTION=${place.jurisdiction}, or leave R2_ENDPOINT out`,
     });
   }
-}
-
-/** What a bare drop may be: the pipeline's own list. */
-function readAccept(io: Io): readonly string[] {
-  const file = findPipelineFile(io, undefined);
-  const text = readPipelineText(file);
-  const parsed = parsePipeline(text, file);
-  if (!parsed.ok) throw new PipelineRefused(file, text, parsed.problems);
-  return parsed.value.pipeline.accept;
 }

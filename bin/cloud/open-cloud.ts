@@ -1,9 +1,14 @@
 /** The account and, where its keys are set, the bucket: what all `cloud` verbs begin with. */
+import { openCloudflareAccount } from "../../adapters/cloudflare-account/cloudflare-account.ts";
+import type { CloudflareAccount } from "../../adapters/cloudflare-account/cloudflare-account.ts";
 import type { R2Place } from "../../adapters/r2/r2-store.ts";
 import type { StaticKeys } from "../../adapters/r2/renewing-keys.ts";
 import { systemClock } from "../../adapters/system/system-clock.ts";
+import { wantedAccount } from "../../core/account-wanted.ts";
+import type { WantedAccount } from "../../core/account-wanted.ts";
 import { retrying } from "../../ports/retrying.ts";
 import type { ObjectStore } from "../../ports/object-store.ts";
+import { readAcceptedDrops } from "../accepted-drops.ts";
 import type { Io } from "../io.ts";
 import { readSettings } from "../settings.ts";
 import type { Settings } from "../settings.ts";
@@ -16,6 +21,10 @@ const TRIES = { attempts: 4, baseMs: 250, maxMs: 4_000 };
 
 export interface Cloud extends CloudSettings, AsyncDisposable {
   settings: Settings;
+  wanted: WantedAccount;
+  account: CloudflareAccount;
+  /** Whose word it is which endings bare drops have. */
+  acceptedBy: string;
   /** Null where no keys of the bucket are set. */
   store: ObjectStore | null;
   /** What `readAccount` and `applyAccount` want. */
@@ -30,23 +39,33 @@ export async function openBucket(where: Pick<R2Place, "endpoint" | "bucket"> & S
 
 export async function openCloud(io: Io): Promise<Cloud> {
   const settings = await readSettings(io);
-  const cloud = readCloudSettings(io, settings);
-  const { keys, wanted, account, endpoint } = cloud;
-  const raw = keys === null ? null : await openBucket({ endpoint, bucket: wanted.bucket, ...keys });
-  const tries = { ...TRIES, clock: systemClock, random: Math.random };
-  const store = raw && retrying<ObjectStore>(raw, tries);
-  return {
-    ...cloud,
-    settings,
-    store,
-    applying: {
-      account,
+  const cloud = readCloudSettings(settings);
+  const { keys, bucket, endpoint } = cloud;
+  const raw = keys === null ? null : await openBucket({ endpoint, bucket, ...keys });
+  try {
+    const tries = { ...TRIES, clock: systemClock, random: Math.random };
+    const store = raw && retrying<ObjectStore>(raw, tries);
+    const drops = await readAcceptedDrops(io, store);
+    const wanted = wantedAccount({ ...cloud, accept: drops.accept });
+    const account = openCloudflareAccount(cloud.api, wanted);
+    const findForeign: ApplyOptions["findForeign"] = async (found) =>
+      store === null || found.bucket === null
+        ? undefined
+        : findForeignKey(store, wanted, found.bucket);
+    return {
+      ...cloud,
+      settings,
+      store,
       wanted,
-      findForeign: async ({ bucket }) =>
-        store === null || bucket === null ? undefined : findForeignKey(store, wanted, bucket),
-    },
-    async [Symbol.asyncDispose]() {
-      raw?.[Symbol.dispose]();
-    },
-  };
+      account,
+      acceptedBy: drops.by,
+      applying: { account, wanted, findForeign },
+      async [Symbol.asyncDispose]() {
+        raw?.[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    raw?.[Symbol.dispose]();
+    throw error;
+  }
 }
