@@ -9,7 +9,7 @@ import { systemClock } from "../adapters/system/system-clock.ts";
 import type { DropItem } from "../core/drop-records.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
-import type { PipelineSource } from "../ports/pipeline-source.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import type { AgentWorld, HandOffWork } from "../sync/agent-world.ts";
 import { fileFingerprint } from "../sync/fingerprint.ts";
@@ -19,10 +19,7 @@ import type { Machine } from "./compose.ts";
 import { openItemPreparer, sendOriginal } from "./prepare-items.ts";
 import type { ItemPreparer } from "./prepare-items.ts";
 
-export function openAgentHandOff(
-  machine: Machine,
-  pipelines: PipelineSource,
-): AgentWorld["handOff"] {
+export function openAgentHandOff(machine: Machine, pipelines: Pipelines): AgentWorld["handOff"] {
   const preparers = new WeakMap<CheckedPipeline, ItemPreparer>();
   /** By job and item: who wants to hear how far a stage is. */
   const underWay = new Map<string, HandOffWork>();

@@ -9,6 +9,7 @@ import { keysOf, parseTicketKey } from "../core/keys.ts";
 import type { ObjectKey, TicketAddress } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { ItemState } from "../core/records.ts";
+import { fixedPipeline } from "../ports/pipelines.ts";
 import { readItem } from "../runner/item-record.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { Runner } from "../runner/runner.ts";
@@ -69,7 +70,7 @@ async function runUntilEnded(
       end(address.item, found.state);
     }
   };
-  const world = machine.openWorld(pipeline, (event) => {
+  const world = machine.openWorld(fixedPipeline(pipeline), (event) => {
     options.onEvent(event);
     if (
       (event.type === "stage-retry" || event.type === "item-troubled") &&

@@ -100,12 +100,8 @@ async function openOwnAgent(
     io,
     settings,
     machine,
-    pipeline: () => pipelines.current(),
     // A job that goes on keeps the pipeline that it began with.
-    pipelines: {
-      current: () => Promise.resolve(pipelines.current()),
-      find: (digest) => Promise.resolve(pipelines.find(digest)),
-    },
+    pipelines,
     listener,
     ledger: {
       ...ledger,

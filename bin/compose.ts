@@ -16,17 +16,17 @@ import type { Sandbox } from "../adapters/sandbox/sandboxed.ts";
 import { openProcessWatch } from "../adapters/system/process-watch.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
 import { RunnerId, hostSlug } from "../core/ids.ts";
-import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Log } from "../ports/log.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
 import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
 import { ALL_DEFENCES } from "../runner/defences.ts";
 import type { Defences } from "../runner/defences.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import { serveStage } from "../runner/stage-port.ts";
-import type { OfficeWorld, Pipelines, RunnerWorld } from "../runner/world.ts";
+import type { OfficeWorld, RunnerWorld } from "../runner/world.ts";
 import type { Uploads } from "../sync/uploads.ts";
 import { WORKER_PATH, readVersion } from "./install.ts";
 import { openBackend } from "./backend.ts";
@@ -59,12 +59,7 @@ export interface Machine extends AsyncDisposable {
   tools: MediaTools;
   /** Under a new id each time, as is a world. */
   openOffice(): OfficeWorld;
-  /** `pipelines`: where more than the one holds, as when its file is saved while it runs. */
-  openWorld(
-    pipeline: CheckedPipeline,
-    listener: RunnerListener,
-    pipelines?: Pipelines,
-  ): RunnerWorld;
+  openWorld(pipelines: Pipelines, listener: RunnerListener): RunnerWorld;
 }
 
 export async function openMachine(
@@ -113,7 +108,7 @@ export async function openMachine(
     pool,
     tools,
     openOffice: office,
-    openWorld: (pipeline, listener, pipelines) => ({
+    openWorld: (pipelines, listener) => ({
       ...office(),
       storeReach: reach,
       // Opened by whoever is a runner: hand-offs and plans have a world as well.
@@ -124,10 +119,7 @@ export async function openMachine(
       sources: dropsFrom(drops, isShared ? firstOf(ledger, uploaded) : ledger),
       drops,
       pool,
-      pipelines: pipelines ?? {
-        current: () => pipeline,
-        find: async (digest) => (digest === pipeline.digest ? pipeline : undefined),
-      },
+      pipelines,
       providers,
       timestamps,
       cores,

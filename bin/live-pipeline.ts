@@ -11,8 +11,9 @@ import type { ClipscribeError } from "../core/errors.ts";
 import type { Sha256 } from "../core/ids.ts";
 import { describePipelineChange } from "../core/pipeline-diff.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
-import type { Pipelines } from "../runner/world.ts";
-import { KeptPipeline, loadPipeline, recallPipeline, stampOf } from "./load-pipeline.ts";
+import { PipelineIndex } from "../core/pushed-pipeline.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
+import { buildPipeline, bundlesIn, loadPipeline, stampOf } from "./load-pipeline.ts";
 import type { FileStamp, LoadedPipeline } from "./load-pipeline.ts";
 
 /** A `stat` of each file: an editor's rename, a checkout and a network mount all show by it. */
@@ -49,7 +50,7 @@ export async function openLivePipeline(
 
   function remember(next: LoadedPipeline): void {
     known.set(next.pipeline.digest, next.pipeline);
-    keep(home, next.kept);
+    keep(home, next.index);
   }
 
   async function look(): Promise<void> {
@@ -100,10 +101,10 @@ function isAsBefore([path, size, mtimeMs, ino]: FileStamp): boolean {
 
 const folderOf = (home: string): string => join(home, "pipelines");
 
-function keep(home: string, kept: KeptPipeline): void {
+function keep(home: string, index: PipelineIndex): void {
   mkdirSync(folderOf(home), { recursive: true });
-  const path = join(folderOf(home), `${kept.digest}.json`);
-  writeFileSync(`${path}.tmp`, `${JSON.stringify(kept, null, 1)}\n`);
+  const path = join(folderOf(home), `${index.digest}.json`);
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(index, null, 1)}\n`);
   renameSync(`${path}.tmp`, path);
 }
 
@@ -127,9 +128,8 @@ async function recallNeeded(
       continue;
     }
     try {
-      const kept = KeptPipeline.parse(JSON.parse(readFileSync(path, "utf8")));
-      const pipeline = await recallPipeline(kept, home);
-      if (pipeline !== undefined) known.set(pipeline.digest, pipeline);
+      const index = PipelineIndex.parse(JSON.parse(readFileSync(path, "utf8")));
+      if (index.digest === digest) known.set(digest, await buildPipeline(index, bundlesIn(home)));
     } catch {
       // Its bundles are gone: its items wait for `replay`, which makes a run by the one in force.
     }

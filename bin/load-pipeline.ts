@@ -2,17 +2,16 @@
 import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
 
-import { z } from "zod";
-
-import { openStageBundler } from "../adapters/esbuild/stage-bundler.ts";
+import { importStage, openStageBundler } from "../adapters/esbuild/stage-bundler.ts";
 import type { StageBundler } from "../adapters/esbuild/stage-bundler.ts";
-import { ClipscribeError } from "../core/errors.ts";
-import { Sha256 } from "../core/ids.ts";
+import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
+import type { Sha256 } from "../core/ids.ts";
 import { checkPipeline } from "../core/pipeline-check.ts";
 import { parsePipeline } from "../core/pipeline-parse.ts";
 import { formatProblems } from "../core/pipeline-problems.ts";
-import type { CheckedPipeline, PipelineProblem } from "../core/pipeline.ts";
-import { INSTALL_ROOT } from "./install.ts";
+import type { CheckedPipeline, LoadedStage, PipelineProblem } from "../core/pipeline.ts";
+import type { PipelineIndex } from "../core/pushed-pipeline.ts";
+import { INSTALL_ROOT, readVersion } from "./install.ts";
 
 /** Part of every bundle's index: a new esbuild or new options make all stages anew. */
 const TOOLCHAIN = "esbuild 0.28.2, options 1";
@@ -21,24 +20,13 @@ const MAX_TEXT_BYTES = 1024 * 1024;
 export interface LoadedPipeline {
   file: string;
   pipeline: CheckedPipeline;
-  /** Absolute paths of bundles that the stages' bundles import. */
-  shared: string[];
+  /** All that it takes, with its bundles, to have it again where its files are others. */
+  index: PipelineIndex;
+  /** Absolute paths of its bundles: the stages' own, and what these import. */
+  bundles: string[];
   /** Every file that its digest depends on: path, size, mtime in ms, inode. */
   stamps: FileStamp[];
-  /** All that it takes to have it again once its files are others. */
-  kept: KeptPipeline;
 }
-
-export const KeptPipeline = z.object({
-  schema: z.literal(1),
-  digest: Sha256,
-  file: z.string(),
-  text: z.string(),
-  /** What params name: path → content. */
-  texts: z.record(z.string(), z.string()),
-  stages: z.array(z.object({ uses: z.string(), digest: Sha256 })),
-});
-export type KeptPipeline = z.infer<typeof KeptPipeline>;
 
 export type FileStamp = [path: string, size: number, mtimeMs: number, ino: number];
 
@@ -79,27 +67,66 @@ export async function loadPipeline(file: string, home: string): Promise<LoadedPi
   if (!checked.ok) throw new PipelineRefused(file, text, checked.problems);
   const inputs = await bundler.inputs(root, uses);
   const stamps = [...inputs, ...[file, ...texts].map(stampOf)];
-  const stages = checked.value.stages.map(({ uses, codeDigest: digest }) => ({ uses, digest }));
-  const { digest } = checked.value;
-  const kept = { schema: 1 as const, digest, file, text, texts: contents, stages };
-  const shared = (await bundler.shared()).map((name) => join(bundlesIn(home), name));
-  return { file, pipeline: checked.value, shared, stamps, kept };
+  const pipeline = checked.value;
+  const shared = await bundler.shared();
+  const index: PipelineIndex = {
+    schema: 1,
+    digest: pipeline.digest,
+    name: pipeline.name,
+    yaml: text,
+    stages: Object.fromEntries(pipeline.stages.map(({ uses, codeDigest }) => [uses, codeDigest])),
+    shared,
+    texts: contents,
+    clipscribe_version: readVersion(),
+  };
+  const bundles = [
+    ...pipeline.stages.map(({ bundlePath }) => bundlePath),
+    ...shared.map((name) => join(bundlesIn(home), name)),
+  ];
+  return { file, pipeline, index, bundles, stamps };
 }
 
-/** The pipeline that was kept; undefined where its bundles are gone, or nothing was. */
-export async function recallPipeline(
-  kept: KeptPipeline,
-  home: string,
-): Promise<CheckedPipeline | undefined> {
-  const parsed = parsePipeline(kept.text, kept.file);
-  if (!parsed.ok) return undefined;
-  const loaded = await openBundler(home).recall(kept.stages);
+/**
+ * The pipeline of an index, from the bundles that lie in that folder; no file of it is read.
+ *
+ * @throws `config` where it does not fit this version or a bundle is gone; `contract` where it is not
+ *   what its digest says.
+ */
+export async function buildPipeline(
+  index: PipelineIndex,
+  bundlesDir: string,
+): Promise<CheckedPipeline> {
+  const parsed = parsePipeline(index.yaml, "pipeline.yaml");
+  if (!parsed.ok) throw outdated(index, parsed.problems[0]?.message);
+  const loaded = new Map<string, LoadedStage | ClipscribeError>();
+  for (const [uses, digest] of Object.entries(index.stages)) {
+    loaded.set(uses, await importStage(uses, digest, bundlesDir).catch(asClipscribeError));
+  }
   const checked = checkPipeline(parsed.value, {
     loaded,
-    readText: (path) => kept.texts[path] ?? new ClipscribeError("config", "the text was not kept"),
-    knownStages: [],
+    readText: (path) =>
+      index.texts[path] ?? new ClipscribeError("config", "its text is not in the index"),
+    knownStages: Object.keys(index.stages),
   });
-  return checked.ok && checked.value.digest === kept.digest ? checked.value : undefined;
+  if (!checked.ok) throw outdated(index, checked.problems[0]?.message);
+  // Another version may read the same file into another form; the bundles and texts are the same.
+  const isOurs = index.clipscribe_version === readVersion();
+  if (checked.value.digest !== index.digest && isOurs) throw notItself(index.digest);
+  return { ...checked.value, digest: index.digest };
+}
+
+function outdated(index: PipelineIndex, problem: string | undefined): ClipscribeError {
+  return new ClipscribeError("config", "a pushed pipeline does not fit this version", {
+    details: { digest: index.digest.slice(0, 12), pushed_by: index.clipscribe_version, problem },
+    hint: "push it again from the present version",
+  });
+}
+
+export function notItself(digest: Sha256): ClipscribeError {
+  return new ClipscribeError("contract", "a pushed pipeline is not what its name says", {
+    details: { digest: digest.slice(0, 12) },
+    hint: "push it again, and look at who may write pipelines/",
+  });
 }
 
 function openBundler(home: string): StageBundler {

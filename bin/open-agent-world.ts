@@ -15,7 +15,7 @@ import { captionLanguages, needsPicture } from "../core/picture-needed.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
-import type { PipelineSource } from "../ports/pipeline-source.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import { politeDownloader } from "../ports/polite-downloader.ts";
 import type { AgentEvent, AgentPipeline, AgentWorld } from "../sync/agent-world.ts";
 import { PATIENCE_MS } from "../sync/drop-state.ts";
@@ -33,18 +33,14 @@ export interface AgentParts {
   settings: Settings;
   machine: Machine;
   ledger: DropLedger;
-  /** What holds for the next drop. */
-  pipeline: () => CheckedPipeline;
-  /** For what runs before the ticket. */
-  pipelines: PipelineSource;
+  pipelines: Pipelines;
   /** What a campaign changes. */
   files?: DropFiles;
   listener: (event: AgentEvent) => void;
 }
 
 export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
-  const { io, settings, machine, ledger, files = dropFiles, listener } = parts;
-  const { pipeline, pipelines } = parts;
+  const { io, settings, machine, ledger, pipelines, files = dropFiles, listener } = parts;
   const real = (path: string): string => realpathSync(path);
   const downloads = join(settings.home, "downloads");
   mkdirSync(downloads, { recursive: true });
@@ -71,7 +67,7 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
     downloader: politeDownloader(openDownloader({ io, settings }), systemClock),
     rhythm: { settleMs: settings.settleMs, patienceMs: PATIENCE_MS },
     sourcesStay: !machine.isShared,
-    pipeline: () => describePipeline(pipeline()),
+    pipeline: () => describePipeline(pipelines.current()),
     remember: (path, sha256, at) =>
       machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
     isMedium: async (path, signal) => isMedium(machine, path, signal),

@@ -9,14 +9,13 @@ import { EXIT } from "../core/exit-codes.ts";
 import { describePipelineChange } from "../core/pipeline-diff.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import { findEarlier, signPipeline } from "../core/pushed-pipeline.ts";
-import type { PipelineChange, PushedPipeline } from "../core/pushed-pipeline.ts";
+import type { PipelineChange } from "../core/pushed-pipeline.ts";
 import { safeLine } from "../core/safe-text.ts";
 import { putPipeline, readPointer, swapPointer } from "../sync/pipeline-store.ts";
 import type { PointerVersion } from "../sync/pipeline-store.ts";
 import { openBatchOffice } from "./batch-office.ts";
 import type { BatchOffice } from "./batch-office.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
-import { readVersion } from "./install.ts";
 import type { Io } from "./io.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
@@ -104,11 +103,12 @@ async function push(
   json: boolean,
   io: Io,
 ): Promise<number> {
-  const index = describePushed(loaded);
+  const { index, bundles: paths } = loaded;
   const { digest, name } = index;
+  const bundles = new Map(paths.map((path) => [basename(path), readFileSync(path)]));
   const key = readKey(settings, "CLIPSCRIBE_PIPELINE_SIGNING_KEY");
   // Also where it is in force: what may have been lost of it is there again then.
-  await putPipeline(store, { index, bundles: readBundles(loaded) }, (each) =>
+  await putPipeline(store, { index, bundles }, (each) =>
     key === null ? null : signPipeline(key, each),
   );
   if (before?.pointer.digest === digest) {
@@ -161,24 +161,6 @@ function list(before: PointerVersion | undefined, json: boolean, io: Io): number
     io.stdout(lines(change.changes));
   }
   return EXIT.complete;
-}
-
-function describePushed({ kept, pipeline, shared }: LoadedPipeline): PushedPipeline {
-  return {
-    schema: 1,
-    digest: pipeline.digest,
-    name: pipeline.name,
-    yaml: kept.text,
-    stages: Object.fromEntries(kept.stages.map(({ uses, digest }) => [uses, digest])),
-    shared: shared.map((path) => basename(path)),
-    texts: kept.texts,
-    clipscribe_version: readVersion(),
-  };
-}
-
-function readBundles({ pipeline, shared }: LoadedPipeline): Map<string, Uint8Array> {
-  const paths = [...pipeline.stages.map(({ bundlePath }) => bundlePath), ...shared];
-  return new Map(paths.map((path) => [basename(path), readFileSync(path)]));
 }
 
 function changeTo(

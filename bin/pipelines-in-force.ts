@@ -9,7 +9,7 @@ import type { Sha256 } from "../core/ids.ts";
 import { describePipelineChange } from "../core/pipeline-diff.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
-import type { Pipelines } from "../runner/world.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import { readPointer, readPointerIfNew } from "../sync/pipeline-store.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
@@ -21,7 +21,7 @@ import { openPushedPipelines } from "./pushed-pipelines.ts";
 import type { PushedPipelines } from "./pushed-pipelines.ts";
 import type { Settings } from "./settings.ts";
 
-export interface PipelineSourceOptions {
+export interface PipelineOptions {
   io: Io;
   settings: Settings;
   store: ObjectStore;
@@ -37,9 +37,7 @@ export interface PipelineOfCommand extends Pick<LoadedPipeline, "file" | "pipeli
   isPushed: boolean;
 }
 
-export async function loadPipelineInForce(
-  options: PipelineSourceOptions,
-): Promise<PipelineOfCommand> {
+export async function loadPipelineInForce(options: PipelineOptions): Promise<PipelineOfCommand> {
   const { io, settings, store, isShared, named } = options;
   const found = isShared && named === undefined ? await readPointer(store) : undefined;
   if (found !== undefined) {
@@ -58,7 +56,7 @@ export interface PipelinesInForce extends Pipelines, Disposable {}
  * @throws what loading the first one throws.
  */
 export async function openPipelinesInForce(
-  options: PipelineSourceOptions,
+  options: PipelineOptions,
   needed: ReadonlySet<Sha256>,
   listener: LivePipelineListener,
 ): Promise<PipelinesInForce> {

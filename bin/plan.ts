@@ -9,6 +9,7 @@ import { keysOf } from "../core/keys.ts";
 import { formatUsd } from "../core/money.ts";
 import type { StageRecord } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
+import { fixedPipeline } from "../ports/pipelines.ts";
 import { openArtifactShelf } from "../runner/artifact-shelf.ts";
 import { readItem } from "../runner/item-record.ts";
 import { planItem } from "../runner/plan-item.ts";
@@ -53,7 +54,7 @@ export async function plan(
   });
   const { user } = settings;
   const keys = keysOf(user);
-  const world = machine.openWorld(pipeline, () => undefined);
+  const world = machine.openWorld(fixedPipeline(pipeline), () => undefined);
   const shelf = openArtifactShelf(store, keys, world.defences);
   const cache = openStageCache(store, keys, shelf, log, world.defences);
   const job = jobIdForMany(collected.parts);

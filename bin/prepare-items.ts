@@ -10,6 +10,7 @@ import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import { keysOf } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { ItemState, Ticket } from "../core/records.ts";
+import { fixedPipeline } from "../ports/pipelines.ts";
 import { openPreparer } from "../runner/prepare-item.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import type { PreparedWork } from "../sync/prepare-port.ts";
@@ -40,7 +41,7 @@ export function openItemPreparer(
   pipeline: CheckedPipeline,
   listener: RunnerListener,
 ): ItemPreparer {
-  const world = machine.openWorld(pipeline, listener);
+  const world = machine.openWorld(fixedPipeline(pipeline), listener);
   const { user, store } = world;
   const keys = keysOf(user);
   const preparer = openPreparer(world, pipeline, {

@@ -2,19 +2,15 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { importStage } from "../adapters/esbuild/stage-bundler.ts";
 import { sha256Of } from "../core/digest.ts";
-import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
+import { ClipscribeError } from "../core/errors.ts";
 import type { Sha256 } from "../core/ids.ts";
-import { checkPipeline } from "../core/pipeline-check.ts";
-import { parsePipeline } from "../core/pipeline-parse.ts";
-import type { CheckedPipeline, LoadedStage } from "../core/pipeline.ts";
+import type { CheckedPipeline } from "../core/pipeline.ts";
 import { isSignedBy } from "../core/pushed-pipeline.ts";
-import type { PushedPipeline } from "../core/pushed-pipeline.ts";
+import type { PipelineIndex } from "../core/pushed-pipeline.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { readPipeline, readSignature } from "../sync/pipeline-store.ts";
-import { readVersion } from "./install.ts";
-import { bundlesIn } from "./load-pipeline.ts";
+import { buildPipeline, bundlesIn, notItself } from "./load-pipeline.ts";
 import type { Settings } from "./settings.ts";
 
 export interface PushedPipelines {
@@ -39,7 +35,7 @@ export function openPushedPipelines(store: ObjectStore, settings: Settings): Pus
     return buildPipeline(index, cacheDir);
   }
 
-  async function assertSigned(key: string, index: PushedPipeline): Promise<void> {
+  async function assertSigned(key: string, index: PipelineIndex): Promise<void> {
     const signature = await readSignature(store, index.digest);
     if (signature !== undefined && isSignedBy(key, index, signature)) return;
     const what = signature === undefined ? "has no signature" : "was signed by another key";
@@ -86,38 +82,4 @@ function placeBundle(path: string, body: Uint8Array): void {
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, body);
   renameSync(temporary, path);
-}
-
-async function buildPipeline(index: PushedPipeline, cacheDir: string): Promise<CheckedPipeline> {
-  const parsed = parsePipeline(index.yaml, "pipeline.yaml");
-  if (!parsed.ok) throw outdated(index, parsed.problems[0]?.message);
-  const loaded = new Map<string, LoadedStage | ClipscribeError>();
-  for (const [uses, digest] of Object.entries(index.stages)) {
-    loaded.set(uses, await importStage(uses, digest, cacheDir).catch(asClipscribeError));
-  }
-  const checked = checkPipeline(parsed.value, {
-    loaded,
-    readText: (path) =>
-      index.texts[path] ?? new ClipscribeError("config", "the text was not pushed with it"),
-    knownStages: Object.keys(index.stages),
-  });
-  if (!checked.ok) throw outdated(index, checked.problems[0]?.message);
-  // Another version may read the same file into another form; the bundles and texts are the same.
-  const isOurs = index.clipscribe_version === readVersion();
-  if (checked.value.digest !== index.digest && isOurs) throw notItself(index.digest);
-  return { ...checked.value, digest: index.digest };
-}
-
-function outdated(index: PushedPipeline, problem: string | undefined): ClipscribeError {
-  return new ClipscribeError("config", "a pushed pipeline does not fit this version", {
-    details: { digest: index.digest.slice(0, 12), pushed_by: index.clipscribe_version, problem },
-    hint: "push it again from the present version",
-  });
-}
-
-function notItself(digest: Sha256): ClipscribeError {
-  return new ClipscribeError("contract", "a pushed pipeline is not what its name says", {
-    details: { digest: digest.slice(0, 12) },
-    hint: "push it again, and look at who may write pipelines/",
-  });
 }

@@ -11,7 +11,7 @@ import type { ItemId, JobId, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { ItemState, Metadata } from "../core/records.ts";
 import type { Ticket } from "../core/records.ts";
-import type { PipelineSource } from "../ports/pipeline-source.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import type { RunnerListener } from "../runner/runner-events.ts";
 import { sidecarsOf } from "../sync/list-files.ts";
 import { planResend } from "../sync/plan-resend.ts";
@@ -25,7 +25,7 @@ import { openItemPreparer } from "./prepare-items.ts";
 export interface ResendOptions {
   machine: Machine;
   user: UserId;
-  pipelines: PipelineSource;
+  pipelines: Pipelines;
   listener: RunnerListener;
   signal: AbortSignal;
 }

@@ -9,7 +9,7 @@ import { JobStatus } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { Etag } from "../ports/object-store.ts";
-import type { PipelineSource } from "../ports/pipeline-source.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import type { CollectEvent } from "../sync/collect-awaited.ts";
 import type { Machine } from "./compose.ts";
 import { resendMissing } from "./resend-items.ts";
@@ -24,7 +24,7 @@ export interface ResendsOptions {
   user: UserId;
   ledger: DropLedger;
   clock: Clock;
-  pipelines: PipelineSource;
+  pipelines: Pipelines;
   /** A sentence for the person at the laptop. */
   note: (text: string) => void;
   signal: AbortSignal;

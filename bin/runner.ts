@@ -9,7 +9,7 @@ import { parseObjectKey } from "../core/keys.ts";
 import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
-import type { Pipelines } from "../runner/world.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import { assertConditions } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
@@ -86,7 +86,7 @@ const CLOSE_MS = 10_000;
 export async function serve(service: Service): Promise<void> {
   const { machine, pipelines, log, retire, leave, flags, exit } = service;
   const pipeline = pipelines.current();
-  const world = machine.openWorld(pipeline, (event) => report(log, event), pipelines);
+  const world = machine.openWorld(pipelines, (event) => report(log, event));
   await using working = await openRunner(world, { sweepPrefix: null, accepts: () => true });
   log.info("ready", {
     runner: world.runner,

@@ -17,7 +17,6 @@ import { EXIT } from "../core/exit-codes.ts";
 import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { Log } from "../ports/log.ts";
-import type { PipelineSource } from "../ports/pipeline-source.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { AgentEvent } from "../sync/agent-world.ts";
 import { openAgent } from "../sync/agent.ts";
@@ -146,12 +145,8 @@ async function serve(work: Work): Promise<void> {
   const notify = noticesOf(work);
   let agent: Agent | undefined;
   const { io, pipelines, files } = work;
-  const source: PipelineSource = {
-    current: () => Promise.resolve(pipelines.current()),
-    find: (digest) => Promise.resolve(pipelines.find(digest)),
-  };
   const { user } = settings;
-  const about = { machine, user, ledger, clock: systemClock, pipelines: source, signal };
+  const about = { machine, user, ledger, clock: systemClock, pipelines, signal };
   // On one machine nothing can be missed that is not missing here, too.
   const resends = isEmbedded ? null : openResends({ ...about, note: (text) => view.note(text) });
   const progress = openProgress({
@@ -186,8 +181,7 @@ async function serve(work: Work): Promise<void> {
       settings,
       machine,
       ledger,
-      pipeline: pipelines.current,
-      pipelines: source,
+      pipelines,
       listener,
       files,
     }),
@@ -224,14 +218,10 @@ function noticesOf({ io, view }: Work): (advice: LidAdvice) => void {
 async function runEmbedded(work: Work, progress: Progress): Promise<void> {
   const { machine, pipelines, view, signal } = work;
   while (!signal.aborted) {
-    const world = machine.openWorld(
-      pipelines.current(),
-      (event) => {
-        view.runner(event);
-        progress.runner(event);
-      },
-      pipelines,
-    );
+    const world = machine.openWorld(pipelines, (event) => {
+      view.runner(event);
+      progress.runner(event);
+    });
     await using runner = await openRunner(world, { sweepPrefix: null, accepts: () => true });
     await new Promise<void>((resolve) => {
       const either = AbortSignal.any([signal, runner.lost, runner.stalled]);

@@ -2,6 +2,7 @@
  * A pipeline as it is pushed: everything its digest covers, so that any runner makes the same of it.
  * `pipelines/{digest}/pipeline.json` says what it consists of, its bundles lie beside it under the
  * names of their content, `pipelines/current.json` points at the one in force. None is ever changed.
+ * A machine keeps the same index of what its items were taken on with.
  */
 import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 
@@ -18,7 +19,7 @@ const MAX_TEXT_CHARS = 1024 * 1024;
 /** Pushes and rollbacks that `pipeline list` can tell of, and `rollback` can go back to. */
 export const MAX_HISTORY = 100;
 
-export const PushedPipeline = z.object({
+export const PipelineIndex = z.object({
   schema: z.literal(1),
   digest: Sha256,
   name: z.string(),
@@ -32,7 +33,7 @@ export const PushedPipeline = z.object({
   texts: z.record(z.string(), z.string().max(MAX_TEXT_CHARS)),
   clipscribe_version: z.string(),
 });
-export type PushedPipeline = z.infer<typeof PushedPipeline>;
+export type PipelineIndex = z.infer<typeof PipelineIndex>;
 
 export const PipelineChange = z.object({
   digest: Sha256,
@@ -91,7 +92,7 @@ export function findEarlier(pointer: PipelinePointer, named: string | undefined)
 }
 
 /** @param privateKey PEM of an Ed25519 key. @throws `config` for one that can't be used. */
-export function signPipeline(privateKey: string, index: PushedPipeline): PipelineSignature {
+export function signPipeline(privateKey: string, index: PipelineIndex): PipelineSignature {
   try {
     const signature = sign(null, signedText(index), createPrivateKey(privateKey));
     return { schema: 1, algorithm: "ed25519", signature: signature.toString("base64") };
@@ -106,7 +107,7 @@ export function signPipeline(privateKey: string, index: PushedPipeline): Pipelin
 /** @param publicKey PEM of an Ed25519 key. @throws `config` for one that can't be used. */
 export function isSignedBy(
   publicKey: string,
-  index: PushedPipeline,
+  index: PipelineIndex,
   signed: PipelineSignature,
 ): boolean {
   try {
@@ -121,6 +122,6 @@ export function isSignedBy(
 }
 
 /** The index names every bundle by its content, so that its signature covers them all. */
-function signedText(index: PushedPipeline): Uint8Array {
+function signedText(index: PipelineIndex): Uint8Array {
   return new TextEncoder().encode(`clipscribe pipeline ${index.digest} ${digestOf(index)}\n`);
 }

@@ -1,8 +1,6 @@
 /** All that a runner needs from outside, as ports. Only a composition root fills it in. */
 import type { JobId, RunnerId, UserId } from "../core/ids.ts";
-import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Lane } from "../core/ids.ts";
-import type { Sha256 } from "../core/ids.ts";
 import type { StoreReach } from "../core/sound-route.ts";
 import type { Notify } from "../core/recipients.ts";
 import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
@@ -12,20 +10,13 @@ import type { Log } from "../ports/log.ts";
 import type { Notifiers } from "../ports/notifier.ts";
 import type { MediaTools } from "../ports/media-tools.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import type { Pipelines } from "../ports/pipelines.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { DropReader, Sources } from "../ports/sources.ts";
 import type { StagePool } from "../ports/stage-pool.ts";
 import type { TimestampAuthority } from "../ports/timestamp-authority.ts";
 import type { Defences } from "./defences.ts";
 import type { RunnerListener } from "./runner-events.ts";
-
-/** A pipeline by its digest; `undefined` where this runner does not have it. */
-export interface Pipelines {
-  /** The one in force: what is dropped now goes through it. */
-  current(): CheckedPipeline;
-  /** May bring it here first. */
-  find(digest: Sha256): Promise<CheckedPipeline | undefined>;
-}
 
 /** Calls that cost money, by provider name. */
 export interface PaidProvider {

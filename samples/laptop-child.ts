@@ -19,7 +19,7 @@ import { ItemId, JobId } from "../core/ids.ts";
 import type { Sha256 } from "../core/ids.ts";
 import { ItemInfo } from "../core/records.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
-import { fixedPipeline } from "../ports/pipeline-source.ts";
+import { fixedPipeline } from "../ports/pipelines.ts";
 import { hashSource } from "../sync/hash-source.ts";
 import type { SubmittedItem } from "../sync/submit-job.ts";
 

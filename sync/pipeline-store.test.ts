@@ -7,12 +7,12 @@ import { sha256Of } from "../core/digest.ts";
 import { hasKind } from "../core/errors.ts";
 import { systemKeys } from "../core/keys.ts";
 import { findEarlier, isSignedBy, movePointer, signPipeline } from "../core/pushed-pipeline.ts";
-import type { PipelineChange, PushedPipeline } from "../core/pushed-pipeline.ts";
+import type { PipelineChange, PipelineIndex } from "../core/pushed-pipeline.ts";
 import { failing } from "../ports/failing.ts";
 import { putPipeline, readPipeline, readPointer, swapPointer } from "./pipeline-store.ts";
 
 const CODE = Buffer.from("export default {}");
-const INDEX: PushedPipeline = {
+const INDEX: PipelineIndex = {
   schema: 1,
   digest: sha256Of("one"),
   name: "test",
@@ -69,7 +69,7 @@ describe("pushed pipelines in the store", () => {
   test("the same pipeline with other comments keeps its first index, and that is what is signed", async () => {
     const store = openMemoryStore();
     await putPipeline(store, PARCEL, () => null);
-    const signed: PushedPipeline[] = [];
+    const signed: PipelineIndex[] = [];
     const commented = { ...INDEX, yaml: "pipeline: test # a comment" };
 
     await putPipeline(store, { ...PARCEL, index: commented }, (each) => {

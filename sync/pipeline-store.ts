@@ -7,7 +7,7 @@ import {
   INDEX_FILE,
   PipelinePointer,
   PipelineSignature,
-  PushedPipeline,
+  PipelineIndex,
   SIGNATURE_FILE,
   movePointer,
 } from "../core/pushed-pipeline.ts";
@@ -23,7 +23,7 @@ export interface PointerVersion {
 
 /** A pipeline and its files by name; each hashes to what its name says. */
 export interface PipelineParcel {
-  index: PushedPipeline;
+  index: PipelineIndex;
   bundles: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -51,10 +51,10 @@ export async function readPointerIfNew(
 export async function putPipeline(
   store: ObjectStore,
   { index: mine, bundles }: PipelineParcel,
-  sign: (index: PushedPipeline) => PipelineSignature | null,
+  sign: (index: PipelineIndex) => PipelineSignature | null,
 ): Promise<void> {
   const indexKey = systemKeys.pipeline(mine.digest, INDEX_FILE);
-  const there = await readRecord(store, indexKey, PushedPipeline).catch((error: unknown) => {
+  const there = await readRecord(store, indexKey, PipelineIndex).catch((error: unknown) => {
     if (isKind(error, "contract")) return undefined;
     throw error;
   });
@@ -102,8 +102,8 @@ export async function swapPointer(
 export async function readPipelineIndex(
   store: ObjectStore,
   digest: Sha256,
-): Promise<PushedPipeline> {
-  const found = await readRecord(store, systemKeys.pipeline(digest, INDEX_FILE), PushedPipeline);
+): Promise<PipelineIndex> {
+  const found = await readRecord(store, systemKeys.pipeline(digest, INDEX_FILE), PipelineIndex);
   if (found === undefined) throw lost(digest, INDEX_FILE);
   return found.value;
 }

@@ -48,15 +48,8 @@ type Index = z.infer<typeof Index>;
 export interface StageBundler extends StageLoader {
   /** Path, size, mtime (ms) and inode of every file in those stages' bundles, as loaded last. */
   inputs(root: string, uses: readonly string[]): Promise<[string, number, number, number][]>;
-  /** Stages as they were bundled once, whatever their files hold by now. @throws `config`. */
-  recall(stages: readonly BundledStage[]): Promise<Map<string, LoadedStage>>;
   /** Files of the cache folder that bundles import, besides their own. */
   shared(): Promise<string[]>;
-}
-
-export interface BundledStage {
-  uses: string;
-  digest: Sha256;
 }
 
 export function openStageBundler(options: StageBundlerOptions): StageBundler {
@@ -97,17 +90,10 @@ export function openStageBundler(options: StageBundlerOptions): StageBundler {
       const { stages } = await readIndex(indexPath, options.toolchain);
       return uses.flatMap((name) => stages[resolveInside(root, name)]?.inputs ?? []);
     },
-    async recall(stages) {
-      const recalled = new Map<string, LoadedStage>();
-      for (const { uses, digest } of stages) {
-        recalled.set(uses, await importStage(uses, digest, cacheDir));
-      }
-      return recalled;
-    },
   };
 }
 
-/** Loads the bundle of that digest from the folder. @throws `config` where it is no stage. */
+/** Loads a stage as it was bundled once, whatever its files hold by now. @throws `config` where it is no stage. */
 export async function importStage(
   uses: string,
   digest: Sha256,
