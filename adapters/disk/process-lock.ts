@@ -18,6 +18,8 @@ export interface ProcessLock {
 
 export function openProcessLock(path: string): ProcessLock {
   const database = new DatabaseSync(path, { timeout: BUSY_MS });
+  // Or each lock would create a journal's file and delete it: in memory there is none to roll back.
+  database.exec("PRAGMA journal_mode = MEMORY");
   const begin = database.prepare("BEGIN IMMEDIATE");
   const end = database.prepare("ROLLBACK");
   return {
