@@ -20,7 +20,7 @@ export type SentInput =
   | { kind: "files"; files: InputFile[] }
   | { kind: "absent" };
 
-/** An output as the stage returns it, checked and hashed. JSON comes as its UTF-8 text. */
+/** An output as the stage returns it, checked and hashed. JSON, and a short text, come as text. */
 export interface MadeArtifact {
   sha256: Sha256;
   sizeBytes: number;

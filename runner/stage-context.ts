@@ -16,6 +16,7 @@ import type {
 } from "../core/stage.ts";
 import type { StageHost } from "../ports/stage-pool.ts";
 import { hashFile } from "./stage-values.ts";
+import { openWrittenFiles } from "./written-files.ts";
 
 /** A stage reads a file as a whole; a larger file should be streamed by a tool. */
 const MAX_READ_BYTES = 64 * 1024 * 1024;
@@ -34,17 +35,23 @@ export interface StageContextOptions {
 
 export function createStageContext(options: StageContextOptions): StageContext {
   const { host, signal, scratchDir } = options;
+  const written = openWrittenFiles();
   let scratchMade: Promise<unknown> | undefined;
-  const outputFile = async (name: string): Promise<OutputFile> => {
+  const pathOf = (name: string): string => {
     if (!scratchName.test(name)) {
       throw new ClipscribeError("contract", "not a usable name for a scratch file", {
         details: { name },
         hint: "use letters, digits, . _ and -",
       });
     }
+    return join(scratchDir, name);
+  };
+  const outputFile = async (name: string): Promise<OutputFile> => {
+    const path = pathOf(name);
+    written.settle(path);
     scratchMade ??= mkdir(scratchDir, { recursive: true });
     await scratchMade;
-    return { path: join(scratchDir, name) };
+    return { path };
   };
 
   return {
@@ -59,11 +66,14 @@ export function createStageContext(options: StageContextOptions): StageContext {
     readBytes: readBounded,
     outputFile,
     async write(name, content) {
+      const kept = written.hold(pathOf(name), content);
+      if (kept !== undefined) return kept;
       const made = await outputFile(name);
       await writeFile(made.path, content, { signal });
       return made;
     },
     async tool(tool, args, toolOptions: ToolOptions = {}) {
+      written.settle();
       scratchMade ??= mkdir(scratchDir, { recursive: true });
       await scratchMade;
       return host.tool(

@@ -6,6 +6,7 @@
  * const { outputs, text } = await runStage(t, stage, { input: { transcript }, tools });
  * ```
  */
+import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -109,9 +110,15 @@ export async function runStage<I extends Inputs, O extends Outputs, P extends z.
     incomplete,
     text: contentOf,
     path(output) {
-      const content = artifacts[output]?.content;
-      if (content?.kind !== "file") throw new ClipscribeError("missing", `no file ${output}`);
-      return content.path;
+      const made = artifacts[output];
+      if (made === undefined || definition.output[output]?.kind !== "file") {
+        throw new ClipscribeError("missing", `no file ${output}`);
+      }
+      if (made.content.kind === "file") return made.content.path;
+      const path = join(scratchDir, made.fileName ?? output);
+      mkdirSync(scratchDir, { recursive: true });
+      writeFileSync(path, made.content.text);
+      return path;
     },
   };
 }

@@ -13,6 +13,7 @@ import { ClipscribeError } from "../core/errors.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { OutputFile, StageDefinition } from "../core/stage.ts";
 import type { MadeArtifact, SentInput } from "../ports/stage-pool.ts";
+import { heldText } from "./written-files.ts";
 
 /** One JSON value of a stage may be so large; a transcript of ten hours is about 5 MB. */
 const MAX_JSON_CHARS = 256 * 1024 * 1024;
@@ -79,14 +80,18 @@ export async function collectOutputs(
         details: { output: name },
       });
     }
-    made[name] =
-      descriptor.kind === "json"
-        ? jsonArtifact(checkJson(descriptor.schema, value, `output ${name}`), descriptor.fileName)
-        : {
-            ...(await hashOutput(value, name, scratchDir)),
-            mediaType: descriptor.mediaType,
-            fileName: descriptor.fileName,
-          };
+    if (descriptor.kind === "json") {
+      const checked = checkJson(descriptor.schema, value, `output ${name}`);
+      made[name] = jsonArtifact(checked, descriptor.fileName);
+      continue;
+    }
+    const text = heldText(value);
+    const hashed = text === undefined ? await hashOutput(value, name, scratchDir) : hashText(text);
+    made[name] = {
+      ...hashed,
+      mediaType: descriptor.mediaType,
+      fileName: descriptor.fileName,
+    };
   }
   return made;
 }
@@ -94,20 +99,20 @@ export async function collectOutputs(
 /** Serialises a JSON artifact: indented when people will read it as a published file. */
 function jsonArtifact(value: unknown, fileName: string | null): MadeArtifact {
   const text = fileName === null ? JSON.stringify(value) : `${JSON.stringify(value, null, 2)}\n`;
+  return { ...hashText(text), mediaType: "application/json", fileName };
+}
+
+type Hashed = Pick<MadeArtifact, "sha256" | "sizeBytes" | "content">;
+
+function hashText(text: string): Hashed {
   return {
     sha256: sha256Of(text),
     sizeBytes: Buffer.byteLength(text),
-    mediaType: "application/json",
-    fileName,
     content: { kind: "text", text },
   };
 }
 
-async function hashOutput(
-  value: unknown,
-  name: string,
-  scratchDir: string,
-): Promise<Pick<MadeArtifact, "sha256" | "sizeBytes" | "content">> {
+async function hashOutput(value: unknown, name: string, scratchDir: string): Promise<Hashed> {
   const path = (value as Partial<OutputFile> | null)?.path;
   const inside = path === undefined ? "" : relative(scratchDir, path);
   if (path === undefined || inside === "" || inside.startsWith("..") || isAbsolute(inside)) {
