@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,6 +61,20 @@ describe("a person's settings", () => {
     assert.equal(await main(["--profile", "nobody", "config"], io), 2);
     assert.equal(await main(["--profile", "../x", "config"], io), 2);
     assert.match(said(), /clipscribe init --profile nobody/);
+  });
+
+  test("is read by the bundle, too, which is what people start", async (t) => {
+    const { home } = person(t, { "config.yaml": "CLIPSCRIBE_USER: anna\n" });
+    const program = join(import.meta.dirname, "clipscribe");
+
+    const shown = execFileSync(program, ["config", "show"], {
+      cwd: home,
+      env: { HOME: home, PATH: process.env["PATH"] },
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+
+    assert.match(shown, /CLIPSCRIBE_USER +anna +\(config\.yaml\)/);
   });
 
   test("a secret may be kept in a file or a keychain, and is never shown", async (t) => {

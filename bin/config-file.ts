@@ -64,7 +64,7 @@ export async function readConfig(io: Io): Promise<Record<string, string> | undef
   const { file } = findConfig(io);
   const text = readText(file);
   if (text === undefined) return undefined;
-  const { parse } = await import("yaml");
+  const { parseYaml } = await import("./parse-yaml.ts");
   const problem = new ClipscribeError("config", "config.yaml must be a list of `NAME: value`", {
     details: { file },
     hint: "see `clipscribe config show` for the names",
@@ -72,7 +72,7 @@ export async function readConfig(io: Io): Promise<Record<string, string> | undef
   if (text.length > MAX_CONFIG_BYTES) throw problem;
   let value: unknown;
   try {
-    value = parse(text, { maxAliasCount: 0 }) ?? {};
+    value = parseYaml(text) ?? {};
   } catch (cause) {
     throw new ClipscribeError("config", "config.yaml is no YAML", { details: { file }, cause });
   }
