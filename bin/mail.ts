@@ -13,7 +13,7 @@ import type { Settings } from "./settings.ts";
 export function openMail(settings: Settings): Mail & AsyncDisposable {
   const { all, home, store, user, results } = settings;
   const value = (name: string): string | null => all.get(name)?.value ?? null;
-  const notifiers: Notifiers = { file: openFileNotifier({ dir: join(home, "messages") }) };
+  const notifiers: Notifiers = { file: openFileNotifier({ dir: messagesIn(home) }) };
   const opened: AsyncDisposable[] = [];
   const smtpUrl = value("CLIPSCRIBE_SMTP_URL");
   if (smtpUrl !== null) {
@@ -54,6 +54,11 @@ export function openMail(settings: Settings): Mail & AsyncDisposable {
       for (const each of opened) await each[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Where messages are written that nobody can be told by other means. */
+export function messagesIn(home: string): string {
+  return join(home, "messages");
 }
 
 /** Loaded when there is something to send: most processes never do. */

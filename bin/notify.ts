@@ -20,8 +20,9 @@ import { openMachine } from "./compose.ts";
 import type { Io } from "./io.ts";
 import { readJobId } from "./item-target.ts";
 import { openLog } from "./log.ts";
-import { openMail } from "./mail.ts";
+import { messagesIn, openMail } from "./mail.ts";
 import { readSettings } from "./settings.ts";
+import { hangText } from "./ui/wrap-text.ts";
 
 interface Sent {
   channel: Channel;
@@ -60,10 +61,10 @@ export async function notifyTest(
   if (json)
     io.stdout(`${JSON.stringify({ schema: 1, ok: failed === null, id: message.id, sent })}\n`);
   for (const { channel, to, error } of json ? [] : sent) {
-    const where = to === null ? channel : `${channel} ${to}`;
+    const where = `${channel} ${to ?? `in ${messagesIn(settings.home)}`}`;
     io.stdout(`${error === null ? "sent  " : "FAILED"}  ${safeLine(where, 300)}\n`);
-    if (error !== null) io.stdout(`        ${safeLine(error.message, 500)}\n`);
-    if (error?.hint != null) io.stdout(`        ${safeLine(error.hint, 500)}\n`);
+    if (error !== null) io.stdout(hangText("        ", error.message, io));
+    if (error?.hint != null) io.stdout(hangText("        ", error.hint, io));
   }
   return failed === null ? EXIT.complete : exitCodeOfKind(failed.kind);
 }
@@ -121,7 +122,7 @@ export async function notifyList({ json }: { json: boolean }, io: Io): Promise<n
   if (json) io.stdout(`${JSON.stringify({ schema: 1, messages: all })}\n`);
   for (const { state, job_id: job, attempts, deliveries } of json ? [] : all) {
     io.stdout(`${job}  ${state} after ${attempts} tries\n`);
-    for (const each of deliveries) io.stdout(`  ${describeDelivery(each)}\n`);
+    for (const each of deliveries) io.stdout(hangText("  ", describeDelivery(each), io));
   }
   if (!json && all.length === 0) io.stdout("no message waits, and none was refused\n");
   return EXIT.complete;
@@ -130,7 +131,7 @@ export async function notifyList({ json }: { json: boolean }, io: Io): Promise<n
 function describeDelivery({ channel, to, state, error }: Delivery): string {
   const why =
     error === null ? "" : `: ${error.message}${error.hint === null ? "" : ` (${error.hint})`}`;
-  return safeLine(`${state} ${channel}${to === null ? "" : ` ${to}`}${why}`, 500);
+  return `${state} ${channel}${to === null ? "" : ` ${to}`}${why}`;
 }
 
 export async function notifySend(

@@ -19,6 +19,7 @@ import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import type { LoadedPipeline } from "./load-pipeline.ts";
+import { hangText } from "./ui/wrap-text.ts";
 import { openPushedPipelines, readKey } from "./pushed-pipelines.ts";
 
 export type PipelineVerb = "check" | "push" | "list" | "rollback";
@@ -88,9 +89,9 @@ function check(
   const what = inForce ? "is in force" : "is good, and not in force";
   io.stdout(`${basename(file)} ${what} (${short(pipeline.digest)})\n`);
   if (!inForce) {
-    io.stdout(lines(changes));
+    io.stdout(lines(changes, io));
     io.stdout("`clipscribe pipeline push` puts it in force\n");
-    io.stdout(ruleAdvice(newEndings));
+    io.stdout(ruleAdvice(newEndings, io));
   }
   return EXIT.complete;
 }
@@ -158,7 +159,7 @@ function list(before: PointerVersion | undefined, json: boolean, io: Io): number
     io.stdout(
       `${mark}  ${short(change.digest)}  ${at}  ${change.action} by ${safeLine(change.by, 40)}\n`,
     );
-    io.stdout(lines(change.changes));
+    io.stdout(lines(change.changes, io));
   }
   return EXIT.complete;
 }
@@ -179,20 +180,21 @@ function say(change: PipelineChange, newEndings: readonly string[], json: boolea
     return EXIT.complete;
   }
   io.stdout(`${short(digest)} is in force: runners take it up with their next look\n`);
-  io.stdout(lines(changes));
-  io.stdout(ruleAdvice(newEndings));
+  io.stdout(lines(changes, io));
+  io.stdout(ruleAdvice(newEndings, io));
   return EXIT.complete;
 }
 
 /** Without an event the sweep finds such drops, which takes it a minute. */
-function ruleAdvice(newEndings: readonly string[]): string {
+function ruleAdvice(newEndings: readonly string[], io: Io): string {
   if (newEndings.length === 0) return "";
-  const drops = safeLine(newEndings.map((each) => `.${each}`).join(" "), 100);
-  return `then: \`clipscribe cloud apply\`, for events of bare drops that end in ${drops}\n`;
+  const endings = newEndings.map((each) => `.${each}`).join(" ");
+  const advice = `then \`clipscribe cloud apply\`, for events of bare drops that end in ${endings}`;
+  return hangText("", advice, io);
 }
 
-function lines(changes: readonly string[]): string {
-  return changes.map((change) => `  ${safeLine(change, 200)}\n`).join("");
+function lines(changes: readonly string[], io: Io): string {
+  return changes.map((change) => hangText("  ", change, io)).join("");
 }
 
 function short(digest: string): string {

@@ -1,8 +1,9 @@
 /** The one place that prints an error that ended a command. */
 import { asClipscribeError, toErrorRecord } from "../core/errors.ts";
 import { exitCodeOfKind } from "../core/exit-codes.ts";
-import { safeLine, safeText } from "../core/safe-text.ts";
+import { safeText } from "../core/safe-text.ts";
 import type { Io } from "./io.ts";
+import { hangText } from "./ui/wrap-text.ts";
 
 export function reportError(thrown: unknown, io: Io, json: boolean): number {
   const error = asClipscribeError(thrown);
@@ -17,10 +18,10 @@ export function reportError(thrown: unknown, io: Io, json: boolean): number {
   }
   const report = (thrown as { report?: unknown }).report;
   if (typeof report === "string") io.stderr(`${safeText(report)}\n`);
-  io.stderr(`error: ${safeLine(error.message, 1_000)}\n`);
-  if (error.hint !== undefined) io.stderr(`  ${safeLine(error.hint, 500)}\n`);
+  io.stderr(hangText("error: ", error.message, io));
+  if (error.hint !== undefined) io.stderr(hangText("  ", error.hint, io));
   const isPuzzling = error.kind === "bug" || error.kind === "transient";
   for (const cause of isPuzzling ? toErrorRecord(error).cause : [])
-    io.stderr(`  because: ${safeLine(cause, 300)}\n`);
+    io.stderr(hangText("  because: ", cause, io));
   return code;
 }

@@ -39,8 +39,8 @@ export function leastRights({ bucket, accountId, jurisdiction }: WantedAccount):
     },
     {
       who: "each laptop",
-      made: "`clipscribe cloud credentials --user NAME` on a server, for hours and one user's prefixes",
-      rights: ["nothing of its own: no token lies on a laptop"],
+      made: "on a server, for hours and one user: `clipscribe cloud credentials --user NAME`",
+      rights: ["no token of its own"],
       settings: ["CLIPSCRIBE_CREDENTIALS_COMMAND"],
     },
   ];

@@ -146,7 +146,12 @@ function describeRules(rules: readonly NewRule[]): string {
   return [...byPrefix]
     .map(([prefix, each]) => {
       const suffixes = each.map(({ suffix }) => suffix).filter((suffix) => suffix !== "");
-      return suffixes.length === 0 ? `${prefix}*` : `${prefix}* (${suffixes.join(" ")})`;
+      if (suffixes.length === 0) return `${prefix}*`;
+      const small = [...new Set(suffixes.map((suffix) => suffix.toLowerCase()))];
+      const isBoth = small.length * 2 === suffixes.length;
+      return isBoth
+        ? `${prefix}* (${small.join(" ")}, in small letters and capitals)`
+        : `${prefix}* (${suffixes.join(" ")})`;
     })
     .join(", ");
 }

@@ -4,6 +4,7 @@ import { EXIT } from "../../core/exit-codes.ts";
 import { safeLine } from "../../core/safe-text.ts";
 import type { Io } from "../io.ts";
 import { editConfig, readConfigText, writePrivate } from "../config-edit.ts";
+import { hangText } from "../ui/wrap-text.ts";
 import { applyAccount } from "./apply-account.ts";
 import type { AppliedAccount } from "./apply-account.ts";
 import { openCloud } from "./open-cloud.ts";
@@ -15,7 +16,7 @@ export async function cloudApply(
 ): Promise<number> {
   await using cloud = await openCloud(io);
   const tell = (line: string): void => {
-    if (!json) io.stdout(`  ✓ ${safeLine(line, 500)}\n`);
+    if (!json) io.stdout(hangText("  ✓ ", line, io));
   };
   const applied = await applyAccount({ ...cloud.applying, tell });
   const settings = settingsOf(cloud, applied);
@@ -30,12 +31,13 @@ export async function cloudApply(
     return EXIT.complete;
   }
   if (applied.done.length === 0) io.stdout("  everything was as it should be\n");
-  for (const note of applied.plan.notes) io.stdout(`  · ${safeLine(note, 500)}\n`);
+  for (const note of applied.plan.notes) io.stdout(hangText("  · ", note, io));
   io.stdout(save ? `\nwritten to ${safeLine(file, 300)}:\n` : "\nsettings for runners:\n");
   for (const [name, value] of Object.entries(settings)) io.stdout(`  ${name}=${value}\n`);
   io.stdout("\nthe least that each token has to be allowed:\n");
   for (const { who, made, rights } of leastRights(cloud.wanted)) {
-    io.stdout(`  ${who}\n      ${made}: ${rights.join("; ")}\n`);
+    io.stdout(hangText("  ", who, io) + hangText("      made: ", made, io));
+    for (const right of rights) io.stdout(hangText("      - ", right, io));
   }
   io.stdout("\nnow: clipscribe cloud check\n");
   return EXIT.complete;

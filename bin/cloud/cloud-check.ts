@@ -5,8 +5,8 @@
 import { randomUUID } from "node:crypto";
 
 import { EXIT } from "../../core/exit-codes.ts";
-import { safeLine } from "../../core/safe-text.ts";
 import type { Io } from "../io.ts";
+import { hangText } from "../ui/wrap-text.ts";
 import { checkAccount } from "./check-account.ts";
 import { checkBucket, clearChecked } from "./check-bucket.ts";
 import { checkEvents } from "./check-events.ts";
@@ -24,7 +24,7 @@ export async function cloudCheck(
 ): Promise<number> {
   await using cloud = await openCloud(io);
   const checks = createChecks((result) => {
-    if (!json) io.stdout(showCheck(result));
+    if (!json) showCheck(result, io);
   });
   const id = randomUUID();
   const queues = await checkAccount(checks, cloud);
@@ -43,8 +43,9 @@ export async function cloudCheck(
     io.stdout(`${JSON.stringify({ schema: 1, ok: failed === 0, checks: results, facts })}\n`);
   } else {
     const open = checks.results.filter(({ state }) => state === "skipped" || state === "unclear");
-    const rest = open.length === 0 ? "" : `, ${open.length} not looked at`;
-    io.stdout(`${failed === 0 ? "all is well" : `${failed} failed`}${rest}\n`);
+    const well = open.length === 0 ? "all is well" : "nothing failed";
+    const rest = open.length === 0 ? "" : `, ${open.length} could not be looked at`;
+    io.stdout(`${failed === 0 ? well : `${failed} failed`}${rest}\n`);
   }
   return failed === 0 ? EXIT.complete : EXIT.verification;
 }
@@ -68,7 +69,8 @@ async function checkObjects(
   }
 }
 
-function showCheck({ id, state, say, hint }: CheckResult): string {
-  const line = `  ${MARKS[state]} ${id.padEnd(14)} ${safeLine(say, 500)}\n`;
-  return hint === null ? line : `${line}${" ".repeat(19)}${safeLine(hint, 500)}\n`;
+function showCheck({ id, state, say, hint }: CheckResult, io: Io): void {
+  const mark = `  ${MARKS[state]} ${id.padEnd(14)} `;
+  io.stdout(hangText(mark, say, io));
+  if (hint !== null) io.stdout(hangText(" ".repeat(mark.length), hint, io));
 }

@@ -5,8 +5,8 @@ import { planAccount } from "../../core/account-plan.ts";
 import type { AccountPlan } from "../../core/account-plan.ts";
 import { DEFAULT_RETENTION } from "../../core/account-wanted.ts";
 import { EXIT } from "../../core/exit-codes.ts";
-import { safeLine } from "../../core/safe-text.ts";
 import type { Io } from "../io.ts";
+import { hangText } from "../ui/wrap-text.ts";
 import { describeAction, readAccount } from "./apply-account.ts";
 import { openCloud } from "./open-cloud.ts";
 
@@ -31,10 +31,9 @@ export async function cloudPlan({ json }: { json: boolean }, io: Io): Promise<nu
       `${JSON.stringify({ schema: 1, ok, account, bucket, jurisdiction, accepted_by: cloud.acceptedBy, actions: told, problems, notes, costs })}\n`,
     );
   } else {
-    io.stdout(
-      `bucket ${wanted.bucket}, account ${wanted.accountId}, jurisdiction ${wanted.jurisdiction}\n`,
-    );
-    io.stdout(`bare drops: what ${safeLine(cloud.acceptedBy, 500)} accepts\n`);
+    io.stdout(`account     ${wanted.accountId}\n`);
+    io.stdout(`bucket      ${wanted.bucket}, jurisdiction ${wanted.jurisdiction}\n`);
+    io.stdout(hangText("bare drops  ", `what ${cloud.acceptedBy} accepts`, io));
     printPlan(plan, io);
     printCosts(costs, io);
   }
@@ -42,10 +41,10 @@ export async function cloudPlan({ json }: { json: boolean }, io: Io): Promise<nu
 }
 
 function printPlan({ actions, problems, notes }: AccountPlan, io: Io): void {
-  for (const action of actions) io.stdout(`  + ${safeLine(describeAction(action), 500)}\n`);
-  for (const note of notes) io.stdout(`  · ${safeLine(note, 500)}\n`);
+  for (const action of actions) io.stdout(hangText("  + ", describeAction(action), io));
+  for (const note of notes) io.stdout(hangText("  · ", note, io));
   for (const { message, hint } of problems) {
-    io.stdout(`  ! ${safeLine(message, 500)}\n    ${safeLine(hint, 500)}\n`);
+    io.stdout(hangText("  ! ", message, io) + hangText("    ", hint, io));
   }
   if (problems.length > 0) io.stdout("nothing can be done before that is settled\n");
   else if (actions.length === 0) io.stdout("  everything is as it should be\n");
@@ -53,9 +52,7 @@ function printPlan({ actions, problems, notes }: AccountPlan, io: Io): void {
 }
 
 function printCosts(costs: readonly MonthlyCost[], io: Io): void {
-  io.stdout(
-    "Cloudflare's bill a month, after a year of use; an item is an hour of video of 0.5 GB:\n",
-  );
+  io.stdout("a month's bill after a year; an item is an hour of video of 0.5 GB:\n");
   for (const cost of costs) {
     const { runners, itemsPerDay, storedGb, totalUsd, needsWorkersPaid } = cost;
     const who = `${runners} runner${runners === 1 ? "" : "s"}, ${itemsPerDay} items a day`;
