@@ -139,6 +139,30 @@ describe("pipelines as versions", () => {
     );
   });
 
+  test("credentials that only read pipelines push none, and the message says which do", async (t) => {
+    const world = await openSmallCloud(t);
+    const { cloud, dir } = world;
+    const command = async (...more: string[]): Promise<string> => {
+      const args = ["cloud", "credentials", "--user", "me", "--json", ...more];
+      const file = join(dir, `print${more.length}.mjs`);
+      const { stdout } = await cloud.clipscribe(...args);
+      writeFileSync(file, `console.log(${JSON.stringify(stdout)})`);
+      return `${process.execPath} ${file}`;
+    };
+    const [reading, pushing] = [await command(), await command("--may-push")];
+    for (const name of ["R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"]) cloud.env[name] = "";
+
+    cloud.env["CLIPSCRIBE_CREDENTIALS_COMMAND"] = reading;
+    const refused = await cloud.clipscribe("pipeline", "push", world.pipeline);
+    cloud.env["CLIPSCRIBE_CREDENTIALS_COMMAND"] = pushing;
+    const list = await pipeline(world, "list");
+    await pipeline(world, "push", world.pipeline);
+
+    assert.equal(refused.code, 8);
+    assert.match(refused.stderr, /these credentials may not push pipelines\n.*--may-push/);
+    assert.deepEqual(list.history, []);
+  });
+
   test("a pointer to what is gone is said, and what held goes on; another push mends it", async (t) => {
     const world = await openSmallCloud(t, { ms: 50 });
     const { cloud, media } = world;

@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { basename } from "node:path";
 
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError } from "../core/errors.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { describePipelineChange } from "../core/pipeline-diff.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
@@ -109,8 +109,10 @@ async function push(
   const bundles = new Map(paths.map((path) => [basename(path), readFileSync(path)]));
   const key = readKey(settings, "CLIPSCRIBE_PIPELINE_SIGNING_KEY");
   // Also where it is in force: what may have been lost of it is there again then.
-  await putPipeline(store, { index, bundles }, (each) =>
-    key === null ? null : signPipeline(key, each),
+  await permitted(
+    putPipeline(store, { index, bundles }, (each) =>
+      key === null ? null : signPipeline(key, each),
+    ),
   );
   if (before?.pointer.digest === digest) {
     if (json) io.stdout(`${JSON.stringify({ schema: 1, digest, in_force: true, changes: [] })}\n`);
@@ -118,7 +120,7 @@ async function push(
     return EXIT.complete;
   }
   const change = changeTo(digest, name, "push", changes);
-  await swapPointer(store, before, change);
+  await permitted(swapPointer(store, before, change));
   return say(change, newEndings, json, io);
 }
 
@@ -139,8 +141,21 @@ async function rollback(
   const target = await openPushedPipelines(office.store, office.settings).load(earlier.digest);
   const { changes, newEndings } = await compare(office, before, target);
   const change = changeTo(earlier.digest, earlier.name, "rollback", changes);
-  await swapPointer(office.store, before, change);
+  await permitted(swapPointer(office.store, before, change));
   return say(change, newEndings, json, io);
+}
+
+/** Whoever could read the pointer and is refused now has credentials that only read there. */
+async function permitted(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isKind(error, "denied")) throw error;
+    throw new ClipscribeError("denied", "these credentials may not push pipelines", {
+      hint: "use some that may: `clipscribe cloud credentials --user NAME --may-push`, on a server",
+      cause: error,
+    });
+  }
 }
 
 function list(before: PointerVersion | undefined, json: boolean, io: Io): number {

@@ -52,7 +52,8 @@ export function describeS3Error(
     );
   }
   if (DENIED.includes(code) || status === 401 || status === 403) {
-    const hint = "check R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and what the token may do";
+    const hint =
+      "check R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY; their token needs Object Read & Write for this bucket";
     return as("denied", "the bucket refuses these credentials", hint);
   }
   if (status === 416 || (status >= 400 && status < 500 && status !== 408 && status !== 429)) {

@@ -268,7 +268,10 @@ describe("a check names what is wrong, and goes on with the rest", () => {
 
     const keys = await check(1, { R2_SECRET_ACCESS_KEY: "wrong" });
     assert.equal(stateOf(keys, "objects")?.state, "failed");
-    assert.match(stateOf(keys, "objects")?.hint ?? "", /R2_ACCESS_KEY_ID/);
+    assert.match(
+      stateOf(keys, "objects")?.hint ?? "",
+      /R2_ACCESS_KEY_ID.*Object Read & Write for this bucket/,
+    );
 
     const runner = await check(10, { CLOUDFLARE_API_TOKEN: "runner-token" });
     assert.equal(runner.code, 0);
