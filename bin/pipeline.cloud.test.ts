@@ -37,6 +37,21 @@ async function readManifest({ cloud }: SmallCloud, job: string, item: string): P
   return Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
 }
 
+/** A stage that makes one text of another. */
+const STEP = (from: string, to: string): string => `
+import { z } from "zod";
+import { defineStage, file } from "../core/stage.ts";
+const text = (fileName: string) => file({ mediaType: "text/plain", fileName });
+export default defineStage({
+  input: { ${from}: text("${from}.txt") },
+  output: { ${to}: text("${to}.txt") },
+  params: z.strictObject({}),
+  async run({ input, ctx }) {
+    return { ${to}: await ctx.write("${to}.txt", "heard: " + (await ctx.readText(input.${from}))) };
+  },
+});
+`;
+
 describe("pipelines as versions", () => {
   test("a push holds on a running runner within a poll; what was dropped before keeps its own", async (t) => {
     const world = await openSmallCloud(t, { ms: 100 });
@@ -112,6 +127,39 @@ describe("pipelines as versions", () => {
     assert.match(pushed.stdout, /clipscribe cloud apply.*\.x9$/m);
     assert.equal(before.counts["waiting in drops/"], undefined);
     assert.equal(after.counts["waiting in drops/"], 1);
+  });
+
+  test("a push that changes one stage's code has a replay run that stage and what comes after it", async (t) => {
+    const world = await openSmallCloud(t, { ms: 10 });
+    const { cloud, dir, media } = world;
+    const two = join(dir, "stages", "two.ts");
+    writeFileSync(two, STEP("out", "second"));
+    writeFileSync(join(dir, "stages", "three.ts"), STEP("second", "third"));
+    const text = readFileSync(world.pipeline, "utf8");
+    const more = ["two", "three"].map((id) => `  - id: ${id}\n    uses: stages/${id}.ts\n`);
+    writeFileSync(world.pipeline, text.replace("publish:", `${more.join("")}publish:`));
+    const first = await pipeline(world, "push", world.pipeline);
+    cloud.startRunner("server", { pushed: true });
+    const job = "20261125-1000-changed-7f3a";
+    await cloud.submit(job, "batch", first.digest, media(["a"]));
+    await until(allEnded(cloud, job, ["a"]), "the item's end");
+
+    writeFileSync(two, readFileSync(two, "utf8").replace("heard: ", "heard again: "));
+    const second = await pipeline(world, "push", world.pipeline);
+    const replay = await cloud.clipscribe("replay", `${job}/a`);
+    assert.equal(replay.code, 0, replay.stderr);
+    const state = await until(async () => {
+      const now = await cloud.readItem(job, "a");
+      return now?.run === 2 && now.status === "complete" ? now : undefined;
+    }, "the replay's end");
+
+    assert.equal(state.pipeline_digest, second.digest);
+    const why = Object.fromEntries(
+      Object.entries(state.stages).map(([id, each]) => [id, each.why]),
+    );
+    assert.equal(state.stages["only"]?.state, "reused");
+    assert.equal(why["two"], "code changed");
+    assert.match(why["three"] ?? "", /input second changed/);
   });
 
   test("with a public key set, a runner takes only what its key signed", async (t) => {

@@ -10,7 +10,7 @@ import { describePipelineChange } from "../core/pipeline-diff.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import type { Pipelines } from "../ports/pipelines.ts";
-import { readPointer, readPointerIfNew } from "../sync/pipeline-store.ts";
+import { readPointer } from "../sync/pipeline-store.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import type { Io } from "./io.ts";
 import { openLivePipeline } from "./live-pipeline.ts";
@@ -128,7 +128,7 @@ async function follow(
     if (isLooking) return;
     isLooking = true;
     try {
-      const found = await readPointerIfNew(store, etag);
+      const found = await readPointer(store, etag);
       if (found === undefined) return;
       const next = await pushed.load(found.pointer.digest);
       etag = found.etag;

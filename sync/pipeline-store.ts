@@ -27,21 +27,18 @@ export interface PipelineParcel {
   bundles: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Undefined where none was ever pushed. @throws `contract` for one that can't be read. */
-export async function readPointer(store: ObjectStore): Promise<PointerVersion | undefined> {
-  const found = await readRecord(store, systemKeys.pipelineCurrent, PipelinePointer);
-  return found && { pointer: found.value, etag: found.etag };
-}
-
-/** Undefined where it is still the one with that etag, or where there is none. */
-export async function readPointerIfNew(
+/**
+ * Undefined where none was ever pushed, or where it is still the one with the etag `known`.
+ *
+ * @throws `contract` for one that can't be read.
+ */
+export async function readPointer(
   store: ObjectStore,
-  known: Etag | undefined,
+  known?: Etag,
 ): Promise<PointerVersion | undefined> {
-  const found = await getIfPresent(store, systemKeys.pipelineCurrent, { ifNoneMatch: known });
-  if (found === undefined) return undefined;
-  const pointer = PipelinePointer.parse(JSON.parse(Buffer.from(found.body).toString("utf8")));
-  return { pointer, etag: found.etag };
+  const options = { ifNoneMatch: known };
+  const found = await readRecord(store, systemKeys.pipelineCurrent, PipelinePointer, options);
+  return found && { pointer: found.value, etag: found.etag };
 }
 
 /**

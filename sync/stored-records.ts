@@ -4,13 +4,18 @@ import type { ObjectKey } from "../core/keys.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 
-/** Undefined where there is none. @throws `contract` for one that can't be read. */
+/**
+ * Undefined where there is none, or still the one with the etag in `ifNoneMatch`.
+ *
+ * @throws `contract` for one that can't be read.
+ */
 export async function readRecord<Value>(
   store: ObjectStore,
   key: ObjectKey,
   schema: { parse(value: unknown): Value },
+  options: { ifNoneMatch?: Etag | undefined } = {},
 ): Promise<{ value: Value; etag: Etag } | undefined> {
-  const found = await getIfPresent(store, key);
+  const found = await getIfPresent(store, key, options);
   if (found === undefined) return undefined;
   try {
     const value = schema.parse(JSON.parse(Buffer.from(found.body).toString("utf8")));

@@ -177,6 +177,7 @@ describe("setting up an account", () => {
         cloud.setTrouble(undefined);
         await setUp(cloud);
         assert.deepEqual(cloud.describe(), state, `request ${at}`);
+        assert.ok(!cloud.asked.some((each) => each.startsWith("DELETE")));
       },
       4,
     );

@@ -176,6 +176,27 @@ describe("an account from nothing to a check that passes", () => {
   }
 });
 
+describe("a bucket that somebody else uses", () => {
+  test("is left as it is: the plan and apply name one of its objects, and what to do", async (t) => {
+    const { run, store, cloud } = await world(t);
+    cloud.addBucket("clipscribe");
+    await store.put(parseObjectKey("photos/cat.jpg"), Buffer.from("a cat"));
+
+    const planned = await run(["plan"]);
+    const applied = await run(["apply"]);
+
+    assert.equal(planned.code, 2);
+    assert.match(planned.stdout, /! .*not ClipScribe's, as "photos\/cat\.jpg"\n.*CLIPSCRIBE_STORE/);
+    assert.equal(applied.code, 2);
+    assert.match(applied.stderr, /holds objects that are not ClipScribe's, as "photos\/cat\.jpg"/);
+    assert.deepEqual(
+      cloud.asked.filter((each) => !each.startsWith("GET ")),
+      [],
+    );
+    assert.deepEqual(await listAll(store), ["photos/cat.jpg"]);
+  });
+});
+
 describe("event rules of bare drops", () => {
   test("follow the pushed pipeline, whatever pipeline.yaml says here", async (t) => {
     const { dir, run, store, cloud } = await world(t);
