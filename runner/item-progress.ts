@@ -2,7 +2,7 @@
  * Carries what happens to an item's stages into its state. Writes are merged: at most one a second,
  * and none at all for an item that is done sooner. A write that finds another owner ends the claim.
  */
-import { isKind } from "../core/errors.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
 import { recordProgress } from "../core/item-state.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { ItemState, StageRecord } from "../core/records.ts";
@@ -13,6 +13,8 @@ import type { RunnerWorld } from "./world.ts";
 
 /** Well below R2's limit of one write a second and key, together with claim and publish. */
 const MIN_WRITE_INTERVAL_MS = 1_000;
+/** One for all: an abort without a reason makes an exception of its own each time. */
+const SETTLED = new ClipscribeError("cancelled", "the item's state is settled");
 
 export interface ItemProgress {
   onStage(id: string, record: StageRecord, ended: boolean): void;
@@ -89,7 +91,7 @@ export function openItemProgress(options: ProgressOptions): ItemProgress {
       schedule();
     },
     async settle() {
-      stop.abort();
+      stop.abort(SETTLED);
       await writing;
       return current;
     },

@@ -16,8 +16,13 @@ import type { ObjectKey } from "../../core/keys.ts";
 const MAX_NAME_BYTES = 200;
 const CONTINUED = "%+";
 
+/** Keys as nearly all are: no name needs an escape, and none is too long. */
+const PLAIN = /^(?:[a-z0-9_-]{1,150}\/)*[a-z0-9_-]{1,150}(\.[a-z0-9_.-]{0,48})?$/;
+
 /** Returns the relative path of a key, with `/` between names. */
 export function pathOfKey(key: ObjectKey): string {
+  const plain = PLAIN.exec(key);
+  if (plain !== null) return plain[1] === undefined ? `${key}%` : key;
   const segments = key.split("/");
   const names = segments.map((segment, index) => {
     const escaped = escapeSegment(segment, index === segments.length - 1);

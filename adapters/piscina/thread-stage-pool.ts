@@ -15,6 +15,8 @@ import type { MadeArtifact, StageHost, StagePool } from "../../ports/stage-pool.
 const GRACE_MS = 2_000;
 /** A thread's JavaScript heap; a transcript of ten hours takes about 60 MB of it. */
 const MAX_HEAP_MB = 1_024;
+/** What is young is collected at this size: more would only be memory that nobody needs. */
+const YOUNG_HEAP_MB = 8;
 /** A thread that was idle for so long gives its memory back. */
 const IDLE_MS = 30_000;
 
@@ -36,7 +38,10 @@ export function openThreadStagePool(options: ThreadStagePoolOptions): StagePool 
     minThreads: 0,
     maxThreads: options.maxThreads,
     idleTimeout: IDLE_MS,
-    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+    resourceLimits: {
+      maxOldGenerationSizeMb: MAX_HEAP_MB,
+      maxYoungGenerationSizeMb: YOUNG_HEAP_MB,
+    },
     recordTiming: false,
     workerHistogram: false,
   });
