@@ -3,26 +3,13 @@
  * profile. A value is text, or says where it is kept: `{ file: PATH }`, or `{ command: [PROGRAM, …] }`
  * for a keychain. So the file itself can be shown and copied.
  */
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
-import { z } from "zod";
-
 import { ClipscribeError } from "../core/errors.ts";
-import { UserId } from "../core/ids.ts";
+import { isUserId } from "../core/id-pattern.ts";
 import type { Io } from "./io.ts";
-
-const MAX_CONFIG_BYTES = 64 * 1024;
-const MAX_SECRET_BYTES = 16 * 1024;
-/** A keychain may ask its owner. */
-const COMMAND_TIMEOUT_MS = 60_000;
-
-const Reference = z.union([
-  z.strictObject({ file: z.string().min(1) }),
-  z.strictObject({ command: z.array(z.string()).min(1).max(50) }),
-]);
 
 export interface ConfigPlace {
   /** Null: the one of whoever names none. */
@@ -37,7 +24,7 @@ export interface ConfigPlace {
 export function findConfig(io: Pick<Io, "env">): ConfigPlace {
   const dir = join(io.env["XDG_CONFIG_HOME"] || join(homeOf(io), ".config"), "clipscribe");
   const profile = io.env["CLIPSCRIBE_PROFILE"] || null;
-  if (profile !== null && !UserId.safeParse(profile).success) {
+  if (profile !== null && !isUserId(profile)) {
     throw new ClipscribeError("config", "a profile's name is of a-z, 0-9 and -", {
       details: { profile: profile.slice(0, 60) },
       hint: "choose a short name, as `desk` or `anna`",
@@ -64,21 +51,9 @@ export async function readConfig(io: Io): Promise<Record<string, string> | undef
   const { file } = findConfig(io);
   const text = readText(file);
   if (text === undefined) return undefined;
-  const { parseYaml } = await import("./parse-yaml.ts");
-  const problem = new ClipscribeError("config", "config.yaml must be a list of `NAME: value`", {
-    details: { file },
-    hint: "see `clipscribe config show` for the names",
-  });
-  if (text.length > MAX_CONFIG_BYTES) throw problem;
-  let value: unknown;
-  try {
-    value = parseYaml(text) ?? {};
-  } catch (cause) {
-    throw new ClipscribeError("config", "config.yaml is no YAML", { details: { file }, cause });
-  }
-  if (typeof value !== "object" || Array.isArray(value)) throw problem;
-  const entries = Object.entries(value as Record<string, unknown>);
-  return Object.fromEntries(entries.map(([name, each]) => [name, readValue(io, name, each)]));
+  // Most have none, and need not wait for what reads one.
+  const { parseConfig } = await import("./parse-config.ts");
+  return parseConfig(io, file, text);
 }
 
 function readText(file: string): string | undefined {
@@ -91,45 +66,4 @@ function readText(file: string): string | undefined {
       cause: error,
     });
   }
-}
-
-function readValue(io: Io, name: string, value: unknown): string {
-  if (value === null || typeof value !== "object") return String(value ?? "");
-  const reference = Reference.safeParse(value).data;
-  if (reference === undefined) {
-    throw new ClipscribeError("config", `config.yaml: ${name.slice(0, 60)} can't be understood`, {
-      hint: "give text, { file: PATH } or { command: [PROGRAM, …] }",
-    });
-  }
-  try {
-    return "file" in reference ? readSecret(io, reference.file) : askCommand(io, reference.command);
-  } catch (cause) {
-    const where = "file" in reference ? reference.file : reference.command[0];
-    throw new ClipscribeError(
-      "config",
-      `${name.slice(0, 60)} can't be read from where it is kept`,
-      {
-        details: { where },
-        hint: "`clipscribe init` keeps it anew",
-        cause,
-      },
-    );
-  }
-}
-
-function readSecret(io: Io, path: string): string {
-  const { dir } = findConfig(io);
-  const absolute = path.startsWith("~/") ? resolvePath(io, path) : resolve(dir, path);
-  return readFileSync(absolute, "utf8").slice(0, MAX_SECRET_BYTES).trim();
-}
-
-function askCommand(io: Io, [program = "", ...args]: string[]): string {
-  const said = execFileSync(program, args, {
-    encoding: "utf8",
-    env: { PATH: io.env["PATH"], HOME: homeOf(io) },
-    maxBuffer: MAX_SECRET_BYTES,
-    stdio: ["ignore", "pipe", "ignore"],
-    timeout: COMMAND_TIMEOUT_MS,
-  });
-  return said.trim();
 }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 
 import { ClipscribeError } from "../core/errors.ts";
-import { UserId } from "../core/ids.ts";
+import type { UserId } from "../core/ids.ts";
 import { SETTINGS, resolveSettings } from "../core/settings.ts";
 import type { ResolvedSetting } from "../core/settings.ts";
 import { findConfig, readConfig, resolvePath } from "./config-file.ts";
@@ -85,7 +85,8 @@ export function resolveAll(io: Io, config: Record<string, string>): Settings {
     queue: readQueue(value("CLIPSCRIBE_QUEUE"), store, (file) =>
       path(file ?? join(root, "queue.db")),
     ),
-    user: UserId.parse(value("CLIPSCRIBE_USER")),
+    // Checked with all others: a bad one has thrown.
+    user: value("CLIPSCRIBE_USER") as UserId,
     leaseMs: ms("CLIPSCRIBE_LEASE_MS", SHARED_LEASE_MS),
     stallMs: Number(value("CLIPSCRIBE_STALL_MS")),
     sweepMs: ms("CLIPSCRIBE_SWEEP_MS", SHARED_SWEEP_MS),

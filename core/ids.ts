@@ -4,14 +4,13 @@
  */
 import { z } from "zod";
 
-/** Long enough for a readable title, short enough that a whole key stays far below 1,024 bytes. */
-const MAX_ID_CHARS = 100;
+import { ID_PATTERN, MAX_ID_CHARS, MAX_USER_CHARS } from "./id-pattern.ts";
+
 const MAX_SLUG_CHARS = 60;
 
-const idPattern = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
-const id = z.string().max(MAX_ID_CHARS).regex(idPattern, "use a-z, 0-9 and -, not at the ends");
+const id = z.string().max(MAX_ID_CHARS).regex(ID_PATTERN, "use a-z, 0-9 and -, not at the ends");
 
-export const UserId = id.max(64).brand<"UserId">();
+export const UserId = id.max(MAX_USER_CHARS).brand<"UserId">();
 export type UserId = z.infer<typeof UserId>;
 
 /** `20261123-2041-council-meeting-7f3a`, or `run-{slug}-{sha8}` for a one-off. */

@@ -1,6 +1,6 @@
 /** The settings that scripts rely on, one list: name, default, what it may be, where it came from. */
 import { ClipscribeError } from "./errors.ts";
-import { UserId } from "./ids.ts";
+import { isUserId } from "./id-pattern.ts";
 import { problemOfEmail, problemOfWebhook } from "./recipients.ts";
 import { JURISDICTIONS } from "./r2-endpoint.ts";
 
@@ -50,8 +50,7 @@ export const SETTINGS: readonly SettingSpec[] = [
     name: "CLIPSCRIBE_USER",
     fallback: "me",
     about: "user id in every key",
-    problem: (value) =>
-      UserId.safeParse(value).success ? undefined : "use a-z, 0-9 and -, not at the ends",
+    problem: (value) => (isUserId(value) ? undefined : "use a-z, 0-9 and -, not at the ends"),
   },
   {
     name: "CLIPSCRIBE_LEASE_MS",
