@@ -1,10 +1,14 @@
 /** Scenarios of a fleet: what more than one runner, or a queue that fails, does to an item. */
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
+import { settleOnce } from "../core/money.ts";
+import type { PaidAnswer } from "../core/stage.ts";
 import type { EventQueue, LeasedEvent } from "../ports/event-queue.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { claimTicket } from "../runner/claim.ts";
 import { readItem } from "../runner/item-record.ts";
 import { openLiveness } from "../runner/liveness.ts";
+import { openCalls } from "../runner/open-calls.ts";
+import { payOnce } from "../runner/paid-calls.ts";
 import { openRunner } from "../runner/runner.ts";
 import { ITEM, JOB, KEYS, engineWorld, submit, ticketOf } from "./campaign-engine.ts";
 import type { Scenario } from "./mutant-scenarios.ts";
@@ -42,6 +46,30 @@ export const twoClaims: Scenario = async ({ heedConditions, ...defences }) => {
   });
   const won = (await Promise.all(claims)).filter((action) => action === "claimed").length;
   return won === 1 ? [] : [`${won} runners claimed one item`];
+};
+
+/** A paid call fails, and its runner lives on with other work: the next one to need it must not wait. */
+export const forsakenCall: Scenario = async (defences) => {
+  const store = openMemoryStore();
+  const pay = async (runner: string, call: () => Promise<PaidAnswer>): Promise<unknown> => {
+    const world = engineWorld({ store, defences, runner });
+    const calls = openCalls(world);
+    const request = { provider: "p", model: "m", operation: "o", payload: {} };
+    const reserve = async () => settleOnce(() => undefined);
+    const isAlive = async (other: string) => other !== "nobody";
+    const context = { signal: AbortSignal.timeout(2_000), reserve, calls, isAlive };
+    try {
+      return await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context);
+    } finally {
+      await calls.close();
+    }
+  };
+  await pay("runner-a", () => Promise.reject(new Error("broke off"))).catch(() => undefined);
+  const answer = { answer: "said", usage: {}, costUsd: 0.1 };
+  return pay("runner-b", () => Promise.resolve(answer)).then(
+    () => [],
+    () => ["a runner waits for a call that nobody makes"],
+  );
 };
 
 /** What is acknowledged must be claimed: the message is the only sign until then. */

@@ -27,12 +27,13 @@ import { writeOwned } from "../runner/item-progress.ts";
 import { readItem, swapItem } from "../runner/item-record.ts";
 import { openJobMetadata } from "../runner/job-metadata.ts";
 import { openJobRows } from "../runner/job-rows.ts";
+import { openCalls } from "../runner/open-calls.ts";
 import { payOnce } from "../runner/paid-calls.ts";
 import { openRunner } from "../runner/runner.ts";
 import { openStageCache } from "../runner/stage-cache.ts";
 import { runTail } from "../runner/tail.ts";
 import { ITEM, JOB, KEYS, engineWorld, submit, ticketOf } from "./campaign-engine.ts";
-import { lostEvent, lostMessage, stolenWork, twoClaims } from "./mutant-fleet.ts";
+import { forsakenCall, lostEvent, lostMessage, stolenWork, twoClaims } from "./mutant-fleet.ts";
 
 export type Switches = Partial<Defences> & {
   flushFile?: false;
@@ -233,7 +234,8 @@ const silentPayment: Scenario = async (defences) => {
   const world = engineWorld({ store, defences });
   const request = { provider: "p", model: "m", operation: "o", payload: {} };
   const reserve = () => Promise.resolve(settleOnce(() => undefined));
-  const context = { signal, reserve, isAlive: () => Promise.resolve(false) };
+  const calls = openCalls(world);
+  const context = { signal, reserve, calls, isAlive: () => Promise.resolve(false) };
   await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context).catch(() => undefined);
   return intent ? [] : ["money was spent of which no record speaks"];
 };
@@ -305,6 +307,7 @@ export const MUTANTS: { name: string; off: Switches; scenario: Scenario }[] = [
   },
   { name: "sweep", off: { sweep: false }, scenario: lostEvent },
   { name: "paid intent first", off: { paidIntentFirst: false }, scenario: silentPayment },
+  { name: "calls given up", off: { callsGivenUp: false }, scenario: forsakenCall },
   { name: "source identity", off: { sourceIdentity: false }, scenario: changedSource },
   { name: "fsync of the file", off: { flushFile: false }, scenario: powerCut },
   { name: "fsync of the folder", off: { flushFolder: false }, scenario: powerCut },

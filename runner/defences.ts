@@ -21,6 +21,8 @@ export interface Defences {
   ackAfterClaim: boolean;
   /** A paid call is entered as `running` before it is paid. */
   paidIntentFirst: boolean;
+  /** A paid call without an answer is given up when its claim ends. */
+  callsGivenUp: boolean;
   /** The source is compared with what was hashed, before and after a stage reads it. */
   sourceIdentity: boolean;
   /** An item under way is taken over only from a runner that is dead. */
@@ -39,6 +41,7 @@ export const ALL_DEFENCES: Readonly<Defences> = {
   ticketLast: true,
   ackAfterClaim: true,
   paidIntentFirst: true,
+  callsGivenUp: true,
   sourceIdentity: true,
   livenessBeforeTakeover: true,
   sweep: true,

@@ -12,6 +12,7 @@ import type { LocatedSource } from "../ports/sources.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import type { ItemLog } from "./item-log.ts";
 import type { ItemMoney } from "./item-money.ts";
+import type { OpenCalls } from "./open-calls.ts";
 import type { Pools } from "./slots.ts";
 import type { StageCache } from "./stage-cache.ts";
 import type { RunnerWorld } from "./world.ts";
@@ -29,6 +30,7 @@ export interface ItemRun {
   /** Aborts with the reason why the work ends early. */
   readonly signal: AbortSignal;
   readonly isAlive: (runner: RunnerId) => Promise<boolean>;
+  readonly calls: OpenCalls;
   /** What earlier runs or attempts recorded of each stage. */
   readonly before: Readonly<Record<string, StageRecord>>;
   /** Tells the item's record of a change; `ended` when a stage ran to its end. */

@@ -4,25 +4,31 @@
  * that runner is dead. A finished entry is never overwritten.
  */
 import { canonicalJson, digestOf } from "../core/digest.ts";
-import { ClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
 import type { RunnerId, Sha256 } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
 import type { Reservation } from "../core/money.ts";
 import { CallCacheEntry } from "../core/records.ts";
 import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
 import type { Etag } from "../ports/object-store.ts";
+import type { OpenCalls } from "./open-calls.ts";
 import type { RunnerWorld } from "./world.ts";
 
 /** How often a waiting runner looks whether another's call has ended. */
 const WAIT_POLL_MS = 500;
 /** A paid call takes minutes at most; longer than this the wait itself has failed. */
 const MAX_WAIT_MS = 3 * 60 * 60 * 1000;
+/** An answer that the store does not take is kept in memory and written again, this long. */
+const MAX_UNWRITTEN_MS = 10 * 60 * 1000;
+const UNWRITTEN_PAUSE_MS = 2_000;
 
 export interface PaidCallContext {
   signal: AbortSignal;
   /** Sets money aside. @throws `budget` */
   reserve: (usd: number) => Promise<Reservation>;
   isAlive: (runner: RunnerId) => Promise<boolean>;
+  /** The claim's. */
+  calls: OpenCalls;
 }
 
 export interface PaidCall {
@@ -84,17 +90,21 @@ export async function payOnce(
     }
     const { promise, resolve: ended } = Promise.withResolvers<void>();
     underWay.set(digest, promise);
+    const { calls } = context;
     let reservation: Reservation | undefined;
+    const entry = startEntry(world, digest, estimateUsd);
+    let etag: Etag | undefined;
     try {
       reservation = await context.reserve(estimateUsd);
-      const entry = startEntry(world, digest, estimateUsd);
-      const etag = world.defences.paidIntentFirst
-        ? await putEntry(world, key, entry, found?.etag ?? null, context.signal)
-        : undefined;
+      if (world.defences.paidIntentFirst) {
+        etag = await putEntry(world, key, entry, found?.etag ?? null, context.signal);
+      }
+      calls.begun(key);
       const answer = await call(context.signal);
       reservation.settle(answer.costUsd);
-      return await finish(world, key, entry, etag, answer);
+      return await keepAnswer(world, key, { entry, etag, answer }, context.signal);
     } catch (error) {
+      if (etag !== undefined) await calls.failed(key, entry, etag);
       // Lost the race to enter `running`: someone else is paying, so wait for that answer.
       if (isKind(error, "conflict")) continue;
       throw error;
@@ -130,13 +140,41 @@ function startEntry(world: RunnerWorld, key: Sha256, estimateUsd: number): CallC
   };
 }
 
-/** The money is spent: the answer is written even while the work is being cancelled. */
-async function finish(
+interface Answered {
+  entry: CallCacheEntry;
+  etag: Etag | undefined;
+  answer: PaidAnswer;
+}
+
+/**
+ * The money is spent: the answer is written even while the work is being cancelled, and while the
+ * work goes on, a store that is out of reach is waited for rather than to ask and pay again.
+ */
+async function keepAnswer(
   world: RunnerWorld,
   key: ReturnType<UserKeys["cache"]>,
-  entry: CallCacheEntry,
-  etag: Etag | undefined,
-  answer: PaidAnswer,
+  answered: Answered,
+  signal: AbortSignal,
+): Promise<PaidResult> {
+  const deadline = world.clock.monotonicMs() + MAX_UNWRITTEN_MS;
+  for (;;) {
+    try {
+      return await writeAnswer(world, key, answered);
+    } catch (error) {
+      const isOver = signal.aborted || world.clock.monotonicMs() > deadline;
+      if (isOver || !isKind(error, "transient")) throw error;
+      world.log.warn("a paid answer could not be written yet", {
+        error: asClipscribeError(error).message,
+      });
+      await world.clock.sleep(UNWRITTEN_PAUSE_MS, signal).catch(() => undefined);
+    }
+  }
+}
+
+async function writeAnswer(
+  world: RunnerWorld,
+  key: ReturnType<UserKeys["cache"]>,
+  { entry, etag, answer }: Answered,
 ): Promise<PaidResult> {
   const done: CallCacheEntry = {
     ...entry,

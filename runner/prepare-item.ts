@@ -16,6 +16,7 @@ import { openArtifactShelf } from "./artifact-shelf.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import { executeItem } from "./execute-item.ts";
 import { openItemLog } from "./item-log.ts";
+import { openCalls } from "./open-calls.ts";
 import type { ItemMoney } from "./item-money.ts";
 import { openWorkFiles } from "./item-run.ts";
 import type { ItemRun } from "./item-run.ts";
@@ -105,6 +106,7 @@ export function openPreparer(
       money: NO_MONEY,
       signal: either,
       isAlive: () => Promise.resolve(false),
+      calls: openCalls(world),
       before,
       onStage: (id, record) => void (stages[id] = record),
       files,

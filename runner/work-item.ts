@@ -24,6 +24,7 @@ import type { JobMetadata } from "./job-metadata.ts";
 import type { Liveness } from "./liveness.ts";
 import { preparePublish } from "./publish.ts";
 import { RetryLater } from "./run-stage.ts";
+import { openCalls } from "./open-calls.ts";
 import type { Pools } from "./slots.ts";
 import type { StageCache } from "./stage-cache.ts";
 import type { EndedItem } from "./tail.ts";
@@ -106,6 +107,7 @@ export async function workItem(
     money,
     signal: abort.signal,
     isAlive: (other) => shop.liveness.isAlive(other),
+    calls: openCalls(world),
     before: version.state.stages,
     onStage: progress.onStage,
     files,
@@ -143,6 +145,7 @@ export async function workItem(
     const { attempts } = version.state;
     return await endEarly(shop, key, { work, progress, attempts }, asClipscribeError(thrown));
   } finally {
+    await work.calls.close();
     await log.save().catch((error: unknown) => {
       world.log.warn("the item's log could not be kept", { error });
     });

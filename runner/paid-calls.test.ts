@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { openMemoryStore } from "../adapters/memory/memory-store.ts";
+import { KEYS, engineWorld } from "../bench/campaign-engine.ts";
+import { ClipscribeError, hasKind } from "../core/errors.ts";
+import { settleOnce } from "../core/money.ts";
+import type { PaidAnswer } from "../core/stage.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import { openCalls } from "./open-calls.ts";
+import { payOnce } from "./paid-calls.ts";
+import type { PaidResult } from "./paid-calls.ts";
+
+const REQUEST = { provider: "p", model: "m", operation: "o", payload: {} };
+const ANSWER: PaidAnswer = { answer: "said", usage: {}, costUsd: 0.1 };
+const PATIENCE_MS = 10_000;
+
+/** A claim of a living runner; each may ask for the same call. */
+function claimOf(store: ObjectStore, runner: string, signal: AbortSignal) {
+  const base = engineWorld({ store, runner });
+  // Nobody waits for real time; what waits for ever ends by its signal.
+  const world = {
+    ...base,
+    clock: { ...base.clock, sleep: async () => base.clock.sleep(1, signal) },
+  };
+  const calls = openCalls(world);
+  const pay = async (call: (signal: AbortSignal) => Promise<PaidAnswer>): Promise<PaidResult> =>
+    payOnce(
+      world,
+      KEYS,
+      { request: REQUEST, estimateUsd: 0.1, call },
+      {
+        signal,
+        calls,
+        reserve: async () => settleOnce(() => undefined),
+        isAlive: async (other) => other !== "nobody",
+      },
+    );
+  return { pay, end: async () => calls.close() };
+}
+
+const fail = async (): Promise<never> => {
+  throw new ClipscribeError("transient", "the provider broke off");
+};
+
+describe("a paid call", () => {
+  test("of two runners is asked by one; the other waits for its answer", async (t) => {
+    const store = openMemoryStore();
+    const answered = Promise.withResolvers<PaidAnswer>();
+    const asking = Promise.withResolvers<void>();
+    const first = claimOf(store, "runner-a", t.signal).pay(async () => {
+      asking.resolve();
+      return answered.promise;
+    });
+    await asking.promise;
+    const second = claimOf(store, "runner-b", t.signal).pay(async () =>
+      assert.fail("asked a second time"),
+    );
+    answered.resolve(ANSWER);
+
+    assert.equal((await first).reused, false);
+    assert.deepEqual(await second, { ...ANSWER, reused: true });
+  });
+
+  test(
+    "that failed is nobody's once its claim has ended: a second runner need not wait for the first to die",
+    { timeout: PATIENCE_MS },
+    async (t) => {
+      const store = openMemoryStore();
+      const first = claimOf(store, "runner-a", t.signal);
+      await assert.rejects(first.pay(fail), hasKind("transient"));
+      const second = claimOf(store, "runner-b", t.signal).pay(async () => ANSWER);
+      await first.end();
+
+      assert.equal((await second).reused, false);
+    },
+  );
+
+  test(
+    "that fails when its claim is over is given up at once",
+    { timeout: PATIENCE_MS },
+    async (t) => {
+      const store = openMemoryStore();
+      const first = claimOf(store, "runner-a", t.signal);
+      const broken = Promise.withResolvers<never>();
+      const asking = Promise.withResolvers<void>();
+      const late = first.pay(async () => {
+        asking.resolve();
+        return broken.promise;
+      });
+      await asking.promise;
+      await first.end();
+      broken.reject(new ClipscribeError("cancelled", "the stage was ended"));
+      await assert.rejects(late, hasKind("cancelled"));
+
+      assert.deepEqual(await claimOf(store, "runner-b", t.signal).pay(async () => ANSWER), {
+        ...ANSWER,
+        reused: false,
+      });
+    },
+  );
+
+  test("that is tried again by the same claim, and then answered, keeps its answer at the claim's end", async (t) => {
+    const store = openMemoryStore();
+    const first = claimOf(store, "runner-a", t.signal);
+    await assert.rejects(first.pay(fail), hasKind("transient"));
+    await first.pay(async () => ANSWER);
+    await first.end();
+
+    const later = claimOf(store, "runner-b", t.signal);
+    assert.equal((await later.pay(fail)).reused, true);
+  });
+
+  test("whose answer the store does not take is not asked again: the answer is written later", async (t) => {
+    const memory = openMemoryStore();
+    let refusals = 0;
+    let isDown = false;
+    const store: ObjectStore = {
+      ...memory,
+      async put(key, body, options) {
+        if (isDown && refusals++ < 5) throw new ClipscribeError("transient", "out of reach");
+        return memory.put(key, body, options);
+      },
+    };
+    let asked = 0;
+    const paid = await claimOf(store, "runner-a", t.signal).pay(async () => {
+      asked++;
+      isDown = true;
+      return ANSWER;
+    });
+
+    assert.deepEqual([paid.answer, asked, refusals], ["said", 1, 6]);
+    assert.equal((await claimOf(store, "runner-b", t.signal).pay(fail)).reused, true);
+  });
+});
