@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
@@ -12,6 +14,7 @@ import { limited } from "./limited.ts";
 import type { Log } from "./log.ts";
 import { metered } from "./metered.ts";
 import { notifying } from "./notifying.ts";
+import type { Etag, ObjectStore } from "./object-store.ts";
 import { retrying } from "./retrying.ts";
 import { routed } from "./routed.ts";
 
@@ -117,6 +120,31 @@ describe("limited", () => {
     await store.put(parseObjectKey("other"), BODY);
 
     assert.equal(meter.writes, 3);
+  });
+
+  test("keys that were written long ago take no memory", async () => {
+    const { clock } = quickClock();
+    const put = async (): Promise<Etag> => "etag" as Etag;
+    const forgetful: ObjectStore = { ...openMemoryStore(), put };
+    const store = limited({ ...forgetful, minWriteIntervalMs: 1_000 }, clock);
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const heapMb = (): number => {
+      collect();
+      return process.memoryUsage().heapUsed / 1e6;
+    };
+    const write = async (from: number, to: number): Promise<void> => {
+      for (let at = from; at < to; at++) {
+        await store.put(parseObjectKey(`blobs/me/${at}-${"x".repeat(100)}`), BODY);
+        await clock.sleep(1);
+      }
+    };
+    await write(0, 5_000);
+    const before = heapMb();
+    await write(5_000, 55_000);
+
+    const grownMb = heapMb() - before;
+    assert.ok(grownMb < 3, `${grownMb} MB for 50,000 keys`);
   });
 });
 

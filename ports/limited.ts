@@ -15,9 +15,20 @@ interface Waiting {
 export function limited<Store extends ObjectStore>(store: Store, clock: Clock): Store {
   const intervalMs = store.minWriteIntervalMs;
   if (intervalMs === 0) return store;
+  /** The oldest first, none older than the interval: a runner writes keys without end. */
   const lastMs = new Map<ObjectKey, number>();
   const tails = new Map<ObjectKey, Promise<unknown>>();
   const waiting = new Map<ObjectKey, Waiting>();
+
+  function note(key: ObjectKey): void {
+    const nowMs = clock.monotonicMs();
+    lastMs.delete(key);
+    lastMs.set(key, nowMs);
+    for (const [oldest, atMs] of lastMs) {
+      if (nowMs - atMs < intervalMs) return;
+      lastMs.delete(oldest);
+    }
+  }
 
   /** Runs `work` after all earlier writes of the key, and no sooner than its interval allows. */
   async function inTurn<Value>(key: ObjectKey, work: () => Promise<Value>): Promise<Value> {
@@ -27,7 +38,7 @@ export function limited<Store extends ObjectStore>(store: Store, clock: Clock): 
       .then(async () => {
         const waitMs = (lastMs.get(key) ?? -Infinity) + intervalMs - clock.monotonicMs();
         if (waitMs > 0) await clock.sleep(waitMs);
-        lastMs.set(key, clock.monotonicMs());
+        note(key);
         return work();
       });
     tails.set(key, turn);

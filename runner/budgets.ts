@@ -158,13 +158,18 @@ export function openBudgets(world: RunnerWorld, keys: UserKeys): Budgets {
     },
     async giveBack() {
       for (const purse of purses.values()) {
-        await inTurn(purse, async () => {
+        const returned = inTurn(purse, async () => {
           if (purse.reservedUsd > 1e-12 || purse.grantedUsd === 0) return;
           const { spentUsd } = purse;
           await change(purse.key, (book) => returnGrant(book, runner, spentUsd));
           purse.grantedUsd = 0;
           purse.spentUsd -= spentUsd;
         });
+        const { last } = purse;
+        await returned;
+        // Jobs come without end. Who waits for its turn goes on with this purse.
+        const isEmpty = purse.grantedUsd === 0 && Math.abs(purse.spentUsd) < 1e-12;
+        if (isEmpty && purse.reservedUsd < 1e-12 && purse.last === last) purses.delete(purse.key);
       }
     },
   };
