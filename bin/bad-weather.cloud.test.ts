@@ -33,19 +33,50 @@ describe("a store that fails often", () => {
   }
 });
 
-describe("a queue that refuses its token", () => {
-  test("is said once, and the sweep does the work", async (t) => {
+describe("a queue that can't be pulled from", { concurrency: true }, () => {
+  for (const { what, env, faults, hint } of [
+    {
+      what: "its token is refused",
+      env: { CLOUDFLARE_API_TOKEN: "gone" },
+      faults: {},
+      hint: /Queues: Edit/,
+    },
+    {
+      what: "it has no consumer",
+      env: {},
+      faults: { queues: { no_consumer: true } },
+      hint: /clipscribe cloud apply/,
+    },
+  ]) {
+    test(`since ${what}: each lane says so once, and the sweep does the work`, async (t) => {
+      const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
+      await cloud.setFaults(faults);
+      const said = listenTo(cloud.startRunner("unheard", { env }));
+      const job = "20261124-2200-unheard-7f3a";
+      await cloud.submit(job, "urgent", digest, media(["a"]));
+
+      const [state] = await until(allEnded(cloud, job, ["a"]), "the sweep");
+
+      assert.equal(state?.status, "complete");
+      const lines = said()
+        .split("\n")
+        .filter((line) => line.includes("the queue refuses"));
+      assert.equal(lines.length, 2, said());
+      assert.match(lines[0] ?? "", hint);
+    });
+  }
+
+  test("since the day's free operations are used up: the sweep does the work", async (t) => {
     const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
-    const said = listenTo(cloud.startRunner("revoked", { env: { CLOUDFLARE_API_TOKEN: "gone" } }));
-    const job = "20261124-2200-revoked-7f3a";
+    await cloud.setFaults({ queues: { spent: true } });
+    const said = listenTo(cloud.startRunner("poor"));
+    const job = "20261124-2200-poor-7f3a";
     await cloud.submit(job, "urgent", digest, media(["a"]));
 
     const [state] = await until(allEnded(cloud, job, ["a"]), "the sweep");
 
     assert.equal(state?.status, "complete");
-    const lines = said()
-      .split("\n")
-      .filter((line) => line.includes("the queue refuses"));
-    assert.deepEqual(lines.length, 2, said());
+    assert.match(said(), /free operations of Queues are used up/);
+    assert.equal(cloud.emulator.counts["queues:pull"], 2);
   });
 });

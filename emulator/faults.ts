@@ -46,6 +46,10 @@ export const Faults = z.strictObject({
       reset: share,
       /** Pulls answer 409, as those of a paused queue. */
       paused: z.boolean().default(false),
+      /** Nobody may pull: the queues have no HTTP pull consumer. */
+      no_consumer: z.boolean().default(false),
+      /** The day's free operations are used up. */
+      spent: z.boolean().default(false),
       /** How bodies arrive: nobody has documented it for R2's events. */
       encoding: z.enum(["plain", "base64"]).default("base64"),
     })

@@ -158,7 +158,12 @@ export function openQueueApi(options: QueueApiOptions): {
   }
 
   async function pull(from: EmulatedQueue, wanted: z.infer<typeof Pull>): Promise<unknown> {
-    if (faults.faults.queues.paused) throw new ApiError(409, 10402, "queue_delivery_paused");
+    const { paused, no_consumer: isAlone, spent } = faults.faults.queues;
+    if (isAlone) {
+      throw new ApiError(405, 10001, "messages cannot be pulled unless http_pull mode is enabled");
+    }
+    if (spent) throw new ApiError(429, 10253, "FreeTierLimitExceeded");
+    if (paused) throw new ApiError(409, 10402, "queue_delivery_paused");
     const events = await from.queue.pull({
       max: wanted.batch_size,
       visibilityMs: wanted.visibility_timeout_ms,

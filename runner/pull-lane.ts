@@ -24,6 +24,8 @@ const OTHERS_DELAY_MS = 1_000;
 const MAX_OTHERS_DELAY_MS = 5_000;
 /** A check's message is left to it for so long; it asks every half second. */
 const CHECK_DELAY_MS = 3_000;
+/** A queue that refuses this runner is asked again after so long: somebody may have mended it. */
+const REFUSED_MS = 10 * 60 * 1000;
 /** Trouble of the queue is waited out so long at first, doubled each time. */
 const TROUBLE_MS = 500;
 const MAX_TROUBLE_MS = 30_000;
@@ -43,6 +45,7 @@ export async function pullLane(options: PullOptions, lane: Lane): Promise<void> 
   const { world, dispatch, stopping } = options;
   const queue = world.queues[lane];
   let failures = 0;
+  let isRefused = false;
   while (queue !== undefined && !stopping.aborted) {
     const room = dispatch.room(lane);
     if (room === 0) {
@@ -51,16 +54,21 @@ export async function pullLane(options: PullOptions, lane: Lane): Promise<void> 
     }
     try {
       await pullOnce(options, lane, queue, room);
-      failures = 0;
+      if (isRefused) world.log.info("the queue takes this runner again", { lane });
+      [failures, isRefused] = [0, false];
     } catch (error) {
       if (stopping.aborted) return;
       if (isKind(error, "denied", "config")) {
-        // Asking again changes nothing, and the sweep goes on without the queue.
-        world.log.error("the queue refuses this runner: it goes on by the sweep alone", {
-          lane,
-          error: toErrorRecord(error),
-        });
-        return;
+        // Said once: the sweep goes on without the queue, and only a person can change this.
+        if (!isRefused) {
+          world.log.error("the queue refuses this runner: it goes on by the sweep alone", {
+            lane,
+            error: toErrorRecord(error),
+          });
+        }
+        isRefused = true;
+        await world.clock.sleep(REFUSED_MS, stopping).catch(() => undefined);
+        continue;
       }
       failures++;
       world.log.warn("the queue does not answer", { error: asClipscribeError(error).message });

@@ -94,6 +94,31 @@ describe("Cloudflare's queue", () => {
     await assert.rejects(queue.pull(pull), { kind: "transient", message: /paused/ });
   });
 
+  test("a queue that has no pull consumer is a matter of its set-up", async (t) => {
+    const { emulator, queue } = await world(t);
+    await setFaults(emulator, { queues: { no_consumer: true } });
+
+    await assert.rejects(queue.pull(pull), {
+      kind: "config",
+      message: /no pull consumer/,
+      hint: /clipscribe cloud apply/,
+    });
+  });
+
+  test("once the day's free operations are used up, it is not asked again for an hour", async (t) => {
+    const { emulator, queue } = await world(t);
+    await setFaults(emulator, { queues: { spent: true } });
+    await assert.rejects(queue.pull({ ...pull, waitMs: 500 }), {
+      kind: "transient",
+      message: /free operations/,
+    });
+    const asked = (): number => emulator.counts["queues:pull"] ?? 0;
+    const before = asked();
+
+    assert.deepEqual(await queue.pull({ ...pull, waitMs: 500 }), []);
+    assert.equal(asked(), before);
+  });
+
   test("a busy API is waited for as long as it says, then told as transient", async (t) => {
     const { emulator, queue } = await world(t);
     await setFaults(emulator, { queues: { "429": 1 } });
@@ -117,17 +142,74 @@ describe("the pace of pulls", () => {
     assert.equal(pace.next(), 100);
   });
 
-  test("an idle day stays within the free plan's 10,000 operations", () => {
-    let at = Date.parse("2026-11-24T00:00:00Z");
-    const end = at + 24 * 60 * 60 * 1000;
-    const pace = createPollPace({ maxMs: 1_000, operationsPerDay: 10_000, now: () => at });
-    let pulls = 0;
-    while (at < end) {
-      pace.pulled(0);
-      pulls++;
-      at += pace.next();
-    }
+  const MIDNIGHT = Date.parse("2026-11-24T00:00:00Z");
+  const HOUR_MS = 60 * 60 * 1000;
 
-    assert.ok(pulls <= 7_100 && pulls > 6_000, `${pulls} pulls`);
+  /** How often a pace of 10,000 operations asks in vain, begun anew at each of these hours. */
+  function pullsOf(
+    starts: readonly number[],
+    endHour: number,
+    messagesAt: () => number = () => 0,
+  ): number {
+    let at = MIDNIGHT;
+    let pulls = 0;
+    for (const [index, start] of starts.entries()) {
+      at = MIDNIGHT + start * HOUR_MS;
+      const end = MIDNIGHT + (starts[index + 1] ?? endHour) * HOUR_MS;
+      const pace = createPollPace({ maxMs: 1_000, operationsPerDay: 10_000, now: () => at });
+      while (at < end) {
+        const messages = messagesAt();
+        pace.pulled(messages);
+        if (messages === 0) pulls++;
+        at += pace.next();
+      }
+    }
+    return pulls;
+  }
+
+  test("an idle day stays within the free plan's 10,000 operations", () => {
+    const pulls = pullsOf([0], 24);
+
+    assert.ok(pulls <= 7_100 && pulls > 6_900, `${pulls} pulls`);
+  });
+
+  test("an idle hour costs the same at any time of the day", () => {
+    for (const hour of [0, 6, 12, 18, 22, 23]) {
+      const pulls = pullsOf([hour], hour + 1);
+      assert.ok(pulls <= 300 && pulls > 280, `${pulls} pulls from ${hour} o'clock`);
+    }
+  });
+
+  test("a runner that is started again and again has no more to spend than one", () => {
+    const pulls = pullsOf([0, 3, 9, 15, 21, 22, 23], 24);
+
+    assert.ok(pulls <= 7_150, `${pulls} pulls`);
+  });
+
+  test("a thousand messages leave an idle queue its pulls; three thousand do not overdraw the day", () => {
+    let messages = 0;
+    const upTo = (most: number) => (): number => {
+      if (messages >= most) return 0;
+      messages += 10;
+      return 10;
+    };
+    const pulls = pullsOf([8], 24, upTo(1_000));
+    const left = 10_000 * (16 / 24) * 0.7;
+    assert.ok(pulls > left - 200 && pulls <= left + 200, `${pulls} pulls`);
+
+    messages = 0;
+    const overdrawn = pullsOf([0], 24, upTo(3_000));
+    assert.ok(3 * messages + overdrawn <= 10_000, `${overdrawn} pulls`);
+  });
+
+  test("operations that others used up are looked for once an hour, until there are some", () => {
+    let at = MIDNIGHT + 20 * HOUR_MS;
+    const pace = createPollPace({ maxMs: 1_000, operationsPerDay: null, now: () => at });
+    pace.spent();
+    assert.equal(pace.next(), HOUR_MS);
+    at = MIDNIGHT + 23.75 * HOUR_MS;
+    assert.equal(pace.next(), HOUR_MS / 4);
+    pace.pulled(0);
+    assert.ok(pace.next() <= 1_000);
   });
 });

@@ -34,6 +34,8 @@ const MAX_ACKS = 100;
 const MAX_RETRY_AFTER_S = 60;
 /** A pull of 100 messages of 128 KB in base64. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** developers.cloudflare.com/queues/reference/error-codes: FreeTierLimitExceeded */
+const FREE_TIER_SPENT = 10253;
 
 const Pulled = z.object({
   messages: z.array(
@@ -87,8 +89,10 @@ export function openCloudflareQueue(options: CloudflareQueueOptions): EventQueue
     }
     const answer = parse(text);
     if (status >= 200 && status < 300 && answer?.success !== false) return answer?.result;
-    if (status === 429) await waitFor(retryAfter, signal);
-    throw refusal(status, answer?.errors?.[0]);
+    const [error] = answer?.errors ?? [];
+    if (error?.code === FREE_TIER_SPENT) pace.spent();
+    else if (status === 429) await waitFor(retryAfter, signal);
+    throw refusal(status, error);
   }
 
   async function pullOnce({ max, visibilityMs, signal }: PullOptions): Promise<LeasedEvent[]> {
@@ -141,8 +145,9 @@ export function openCloudflareQueue(options: CloudflareQueueOptions): EventQueue
         const leftMs = deadline - performance.now();
         if (pauseMs > 0) await sleep(Math.min(leftMs, pauseMs), signal);
         if (pauseMs > 0 && pauseMs > leftMs) return [];
-        const events = await pullOnce(pull);
-        notBefore = performance.now() + pace.next();
+        const events = await pullOnce(pull).finally(() => {
+          notBefore = performance.now() + pace.next();
+        });
         if (events.length > 0 || performance.now() >= deadline) return events;
       }
     },
@@ -203,6 +208,19 @@ function refusal(
     return new ClipscribeError("transient", "the queue's delivery is paused", {
       details,
       hint: "resume it in Cloudflare's dashboard; until then the sweep finds what is new",
+    });
+  }
+  // Not documented; seen of a queue that nobody may pull from.
+  if (status === 405) {
+    return new ClipscribeError("config", "the queue has no pull consumer", {
+      details: { ...details, said },
+      hint: "run `clipscribe cloud apply`; until then the sweep finds what is new",
+    });
+  }
+  if (error?.code === FREE_TIER_SPENT) {
+    return new ClipscribeError("transient", "the day's free operations of Queues are used up", {
+      details,
+      hint: "they are there again at 0:00 UTC, or take Workers Paid; until then the sweep finds what is new",
     });
   }
   const isOurs = status >= 400 && status < 500 && status !== 408 && status !== 429;
