@@ -57,7 +57,8 @@ export const forsakenCall: Scenario = async (defences) => {
     const request = { provider: "p", model: "m", operation: "o", payload: {} };
     const reserve = async () => settleOnce(() => undefined);
     const isAlive = async (other: string) => other !== "nobody";
-    const context = { signal: AbortSignal.timeout(2_000), reserve, calls, isAlive };
+    const assertAlive = (): void => undefined;
+    const context = { signal: AbortSignal.timeout(2_000), reserve, calls, isAlive, assertAlive };
     try {
       return await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context);
     } finally {
@@ -70,6 +71,35 @@ export const forsakenCall: Scenario = async (defences) => {
     () => [],
     () => ["a runner waits for a call that nobody makes"],
   );
+};
+
+/** A runner is stopped past its lease right before it pays, and goes on there once it is woken. */
+export const sleepyPayment: Scenario = async (defences) => {
+  const store = openMemoryStore();
+  const base = engineWorld({ store, defences, runner: "sleepy" });
+  let sleptMs = 0;
+  const clock = { ...base.clock, monotonicMs: () => base.clock.monotonicMs() + sleptMs };
+  const world = { ...base, clock };
+  await using liveness = await openLiveness(world, () => []);
+  let paid = 0;
+  const call = async (): Promise<PaidAnswer> => {
+    paid++;
+    return { answer: "said", usage: {}, costUsd: 0.1 };
+  };
+  const request = { provider: "p", model: "m", operation: "o", payload: {} };
+  const reserve = async () => settleOnce(() => undefined);
+  const context = {
+    signal: AbortSignal.timeout(2_000),
+    reserve,
+    calls: openCalls(world),
+    isAlive: async () => false,
+    assertAlive: () => {
+      sleptMs = 10 * world.clocks.leaseMs;
+      liveness.assertAlive();
+    },
+  };
+  await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context).catch(() => undefined);
+  return paid === 0 ? [] : ["a runner that slept past its lease woke up and paid"];
 };
 
 /** What is acknowledged must be claimed: the message is the only sign until then. */

@@ -33,7 +33,14 @@ import { openRunner } from "../runner/runner.ts";
 import { openStageCache } from "../runner/stage-cache.ts";
 import { runTail } from "../runner/tail.ts";
 import { ITEM, JOB, KEYS, engineWorld, submit, ticketOf } from "./campaign-engine.ts";
-import { forsakenCall, lostEvent, lostMessage, stolenWork, twoClaims } from "./mutant-fleet.ts";
+import {
+  forsakenCall,
+  lostEvent,
+  lostMessage,
+  sleepyPayment,
+  stolenWork,
+  twoClaims,
+} from "./mutant-fleet.ts";
 
 export type Switches = Partial<Defences> & {
   flushFile?: false;
@@ -89,6 +96,7 @@ const poison: Scenario = async (defences) => {
       isAlive: () => Promise.resolve(false),
       storeNow: () => new Date(),
       startWatching: () => undefined,
+      assertAlive: () => undefined,
       place: () => ({ size: 1, rank: 0 }),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
@@ -235,7 +243,8 @@ const silentPayment: Scenario = async (defences) => {
   const request = { provider: "p", model: "m", operation: "o", payload: {} };
   const reserve = () => Promise.resolve(settleOnce(() => undefined));
   const calls = openCalls(world);
-  const context = { signal, reserve, calls, isAlive: () => Promise.resolve(false) };
+  const isAlive = () => Promise.resolve(false);
+  const context = { signal, reserve, calls, isAlive, assertAlive: () => undefined };
   await payOnce(world, KEYS, { request, estimateUsd: 0.1, call }, context).catch(() => undefined);
   return intent ? [] : ["money was spent of which no record speaks"];
 };
@@ -307,6 +316,7 @@ export const MUTANTS: { name: string; off: Switches; scenario: Scenario }[] = [
   },
   { name: "sweep", off: { sweep: false }, scenario: lostEvent },
   { name: "paid intent first", off: { paidIntentFirst: false }, scenario: silentPayment },
+  { name: "life before paying", off: { lifeBeforePaying: false }, scenario: sleepyPayment },
   { name: "calls given up", off: { callsGivenUp: false }, scenario: forsakenCall },
   { name: "source identity", off: { sourceIdentity: false }, scenario: changedSource },
   { name: "fsync of the file", off: { flushFile: false }, scenario: powerCut },

@@ -21,6 +21,8 @@ export interface Defences {
   ackAfterClaim: boolean;
   /** A paid call is entered as `running` before it is paid. */
   paidIntentFirst: boolean;
+  /** Before it pays, a runner looks whether it may have slept past its lease. */
+  lifeBeforePaying: boolean;
   /** A paid call without an answer is given up when its claim ends. */
   callsGivenUp: boolean;
   /** The source is compared with what was hashed, before and after a stage reads it. */
@@ -41,6 +43,7 @@ export const ALL_DEFENCES: Readonly<Defences> = {
   ticketLast: true,
   ackAfterClaim: true,
   paidIntentFirst: true,
+  lifeBeforePaying: true,
   callsGivenUp: true,
   sourceIdentity: true,
   livenessBeforeTakeover: true,

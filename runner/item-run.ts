@@ -30,6 +30,8 @@ export interface ItemRun {
   /** Aborts with the reason why the work ends early. */
   readonly signal: AbortSignal;
   readonly isAlive: (runner: RunnerId) => Promise<boolean>;
+  /** @throws when this runner may have been taken for dead. */
+  readonly assertAlive: () => void;
   readonly calls: OpenCalls;
   /** What earlier runs or attempts recorded of each stage. */
   readonly before: Readonly<Record<string, StageRecord>>;

@@ -22,6 +22,11 @@ export interface Liveness extends AsyncDisposable {
   /** Aborts when this runner must stop: its record could not be written, or says dead. */
   readonly lost: AbortSignal;
   isAlive(runner: RunnerId): Promise<boolean>;
+  /**
+   * For what can't be fenced, as money: this process may have slept past its lease, and go on where
+   * it was before a timer tells it so. @throws the reason of `lost`, which it then aborts.
+   */
+  assertAlive(): void;
   /** Looks at the others from now on; once. */
   startWatching(hooks: LivenessHooks): void;
   /** Undefined until this runner knows who else lives. */
@@ -72,10 +77,12 @@ export async function openLiveness(world: OfficeWorld, items: () => string[]): P
     lost.abort(new ClipscribeError("conflict", "this runner was taken for dead", { cause }));
   }
 
+  const msLeft = (): number => writtenMs + clocks.leaseMs * SILENT_SHARE - clock.monotonicMs();
+
   /** A store that does not answer is not waited for: who is silent too long must stop by itself. */
   async function stopWhenSilent(): Promise<void> {
     while (!closing.signal.aborted && !lost.signal.aborted) {
-      const leftMs = writtenMs + clocks.leaseMs * SILENT_SHARE - clock.monotonicMs();
+      const leftMs = msLeft();
       if (leftMs <= 0) return giveUp(new Error("its record could not be written"));
       await clock.sleep(leftMs, closing.signal);
     }
@@ -128,6 +135,10 @@ export async function openLiveness(world: OfficeWorld, items: () => string[]): P
     lost: lost.signal,
     storeNow: () => new Date(storeAheadMs + clock.monotonicMs()),
     isAlive: async (other) => watch.isAlive(other),
+    assertAlive() {
+      if (msLeft() <= 0) giveUp(new Error("it slept past its lease"));
+      lost.signal.throwIfAborted();
+    },
     startWatching(wanted) {
       hooks = wanted;
       start(keepWatching());

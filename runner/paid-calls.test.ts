@@ -16,7 +16,7 @@ const ANSWER: PaidAnswer = { answer: "said", usage: {}, costUsd: 0.1 };
 const PATIENCE_MS = 10_000;
 
 /** A claim of a living runner; each may ask for the same call. */
-function claimOf(store: ObjectStore, runner: string, signal: AbortSignal) {
+function claimOf(store: ObjectStore, runner: string, signal: AbortSignal, isAsleep = false) {
   const base = engineWorld({ store, runner });
   // Nobody waits for real time; what waits for ever ends by its signal.
   const world = {
@@ -34,6 +34,9 @@ function claimOf(store: ObjectStore, runner: string, signal: AbortSignal) {
         calls,
         reserve: async () => settleOnce(() => undefined),
         isAlive: async (other) => other !== "nobody",
+        assertAlive: () => {
+          if (isAsleep) throw new ClipscribeError("conflict", "this runner was taken for dead");
+        },
       },
     );
   return { pay, end: async () => calls.close() };
@@ -99,6 +102,34 @@ describe("a paid call", () => {
       });
     },
   );
+
+  test("is not made by a runner that may have been taken for dead while it entered it", async (t) => {
+    const store = openMemoryStore();
+    const sleepy = claimOf(store, "runner-a", t.signal, true);
+    const asked = sleepy.pay(async () => assert.fail("asked"));
+
+    await assert.rejects(asked, hasKind("conflict"));
+  });
+
+  test("that another entered meanwhile, since it took the first for dead, has the first answer", async (t) => {
+    const store = openMemoryStore();
+    const slow = Promise.withResolvers<PaidAnswer>();
+    const asking = Promise.withResolvers<void>();
+    const late = claimOf(store, "nobody", t.signal).pay(async () => {
+      asking.resolve();
+      return slow.promise;
+    });
+    await asking.promise;
+    const heirs = Promise.withResolvers<PaidAnswer>();
+    const heir = claimOf(store, "runner-b", t.signal).pay(async () => {
+      slow.resolve(ANSWER);
+      return heirs.promise;
+    });
+    assert.deepEqual(await late, { ...ANSWER, reused: false });
+    heirs.resolve({ ...ANSWER, answer: "said otherwise" });
+
+    assert.deepEqual(await heir, { ...ANSWER, reused: true });
+  });
 
   test("that is tried again by the same claim, and then answered, keeps its answer at the claim's end", async (t) => {
     const store = openMemoryStore();

@@ -18,15 +18,21 @@ import type { RunnerWorld } from "./world.ts";
 const WAIT_POLL_MS = 500;
 /** A paid call takes minutes at most; longer than this the wait itself has failed. */
 const MAX_WAIT_MS = 3 * 60 * 60 * 1000;
+/** Runners that take one call from each other settle it in a few rounds. */
+const MAX_RACES = 5;
 /** An answer that the store does not take is kept in memory and written again, this long. */
 const MAX_UNWRITTEN_MS = 10 * 60 * 1000;
 const UNWRITTEN_PAUSE_MS = 2_000;
+
+type CacheKey = ReturnType<UserKeys["cache"]>;
 
 export interface PaidCallContext {
   signal: AbortSignal;
   /** Sets money aside. @throws `budget` */
   reserve: (usd: number) => Promise<Reservation>;
   isAlive: (runner: RunnerId) => Promise<boolean>;
+  /** @throws when this runner may have been taken for dead: others may be paying by now. */
+  assertAlive: () => void;
   /** The claim's. */
   calls: OpenCalls;
 }
@@ -90,30 +96,57 @@ export async function payOnce(
     }
     const { promise, resolve: ended } = Promise.withResolvers<void>();
     underWay.set(digest, promise);
-    const { calls } = context;
-    let reservation: Reservation | undefined;
-    const entry = startEntry(world, digest, estimateUsd);
-    let etag: Etag | undefined;
     try {
-      reservation = await context.reserve(estimateUsd);
-      if (world.defences.paidIntentFirst) {
-        etag = await putEntry(world, key, entry, found?.etag ?? null, context.signal);
-      }
-      calls.begun(key);
-      const answer = await call(context.signal);
-      reservation.settle(answer.costUsd);
-      return await keepAnswer(world, key, { entry, etag, answer }, context.signal);
-    } catch (error) {
-      if (etag !== undefined) await calls.failed(key, entry, etag);
-      // Lost the race to enter `running`: someone else is paying, so wait for that answer.
-      if (isKind(error, "conflict")) continue;
-      throw error;
+      const entry = startEntry(world, digest, estimateUsd);
+      const paid = await ask(world, { key, entry, before: found?.etag ?? null, call }, context);
+      // Somebody else was faster to enter it, and pays: that answer is waited for.
+      if (paid !== undefined) return paid;
     } finally {
-      reservation?.settle(0);
       underWay.delete(digest);
       ended();
     }
   }
+}
+
+interface Asked {
+  key: CacheKey;
+  entry: CallCacheEntry;
+  /** Of what the entry replaces. */
+  before: Etag | null;
+  call: PaidCall["call"];
+}
+
+/** Returns undefined where the call was not made, since another entered it first. */
+async function ask(
+  world: RunnerWorld,
+  { key, entry, before, call }: Asked,
+  context: PaidCallContext,
+): Promise<PaidResult | undefined> {
+  const { calls, signal } = context;
+  const { paidIntentFirst, lifeBeforePaying } = world.defences;
+  const reservation = await context.reserve(entry.estimate_usd);
+  let etag: Etag | undefined;
+  try {
+    if (paidIntentFirst) {
+      etag = await putEntry(world, key, entry, before, signal).catch(undefinedIfConflict);
+      if (etag === undefined) return undefined;
+    }
+    calls.begun(key);
+    if (lifeBeforePaying) context.assertAlive();
+    signal.throwIfAborted();
+    const answer = await call(signal);
+    reservation.settle(answer.costUsd);
+    return await keepAnswer(world, key, { entry, etag, answer }, signal);
+  } catch (error) {
+    if (etag !== undefined) await calls.failed(key, entry, etag);
+    throw error;
+  } finally {
+    reservation.settle(0);
+  }
+}
+
+function undefinedIfConflict(error: unknown): undefined {
+  if (!isKind(error, "conflict")) throw error;
 }
 
 async function isHeldByOther(
@@ -152,7 +185,7 @@ interface Answered {
  */
 async function keepAnswer(
   world: RunnerWorld,
-  key: ReturnType<UserKeys["cache"]>,
+  key: CacheKey,
   answered: Answered,
   signal: AbortSignal,
 ): Promise<PaidResult> {
@@ -173,7 +206,7 @@ async function keepAnswer(
 
 async function writeAnswer(
   world: RunnerWorld,
-  key: ReturnType<UserKeys["cache"]>,
+  key: CacheKey,
   { entry, etag, answer }: Answered,
 ): Promise<PaidResult> {
   const done: CallCacheEntry = {
@@ -184,13 +217,14 @@ async function writeAnswer(
     answer: canonicalJson(answer.answer),
     ended_at: world.clock.now().toISOString(),
   };
-  try {
-    await putEntry(world, key, done, etag);
-  } catch (error) {
-    if (!isKind(error, "conflict")) throw error;
-    const first = await readEntry(world, key);
-    if (first?.entry.state === "done") return reuse(first.entry);
-    throw error;
+  let ifMatch: Etag | null | undefined = etag;
+  for (let race = 0; race < MAX_RACES; race++) {
+    const isMine = await putEntry(world, key, done, ifMatch).catch(undefinedIfConflict);
+    if (isMine !== undefined) break;
+    const found = await readEntry(world, key);
+    if (found?.entry.state === "done") return reuse(found.entry);
+    // Another took this runner for dead and entered the call: here is its answer.
+    ifMatch = found?.etag ?? null;
   }
   return { ...answer, reused: false };
 }
@@ -202,7 +236,7 @@ function reuse(entry: CallCacheEntry): PaidResult {
 
 async function putEntry(
   world: RunnerWorld,
-  key: ReturnType<UserKeys["cache"]>,
+  key: CacheKey,
   entry: CallCacheEntry,
   ifMatch: Etag | null | undefined,
   signal?: AbortSignal,
@@ -212,7 +246,7 @@ async function putEntry(
 
 async function readEntry(
   world: RunnerWorld,
-  key: ReturnType<UserKeys["cache"]>,
+  key: CacheKey,
   signal?: AbortSignal,
 ): Promise<{ entry: CallCacheEntry; etag: Etag } | undefined> {
   try {

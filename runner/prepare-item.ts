@@ -106,6 +106,7 @@ export function openPreparer(
       money: NO_MONEY,
       signal: either,
       isAlive: () => Promise.resolve(false),
+      assertAlive: () => undefined,
       calls: openCalls(world),
       before,
       onStage: (id, record) => void (stages[id] = record),

@@ -47,10 +47,10 @@ export function createStageHost(
     call: (signal: AbortSignal) => Promise<PaidAnswer>,
   ): Promise<PaidResult> {
     await run.checkControl();
-    const { signal, isAlive, calls } = run;
+    const { signal, isAlive, assertAlive, calls } = run;
     const setAside = async (usd: number): Promise<Reservation> =>
       run.money.reserve(usd, finished, signal);
-    const context = { signal, isAlive, calls, reserve: setAside };
+    const context = { signal, isAlive, assertAlive, calls, reserve: setAside };
     const answer = await payOnce(world, run.keys, { request, estimateUsd, call }, context);
     meter.provider = { provider: request.provider, model: request.model };
     if (!answer.reused) meter.costUsd += answer.costUsd;

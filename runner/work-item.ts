@@ -107,6 +107,7 @@ export async function workItem(
     money,
     signal: abort.signal,
     isAlive: (other) => shop.liveness.isAlive(other),
+    assertAlive: () => shop.liveness.assertAlive(),
     calls: openCalls(world),
     before: version.state.stages,
     onStage: progress.onStage,
