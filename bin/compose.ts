@@ -89,7 +89,7 @@ export async function openMachine(
   const { user } = settings;
   const dir = join(settings.home, "sources");
   const uploaded = openBucketSources({ store, user, dir });
-  const drops = openDropSources({ store, dir });
+  const drops = openDropSources({ store, user, dir });
   const uploads = lazyUploads(settings);
   const office = (): OfficeWorld => ({
     ...describeOffice(settings),

@@ -52,7 +52,7 @@ function worldOf(
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const { queue, name = "runner-a", ...rest } = more;
   const base = engineWorld({ store, runner: RunnerId.parse(name), ...(queue && { queue }) });
-  const drops = openDropSources({ store, dir });
+  const drops = openDropSources({ store, user: USER, dir });
   const world = {
     ...base,
     drops,

@@ -10,22 +10,27 @@ import { join } from "node:path";
 import type { BareDrop } from "../../core/bare-drop.ts";
 import { ClipscribeError, isKind } from "../../core/errors.ts";
 import { Sha256 } from "../../core/ids.ts";
-import { parseObjectKey } from "../../core/keys.ts";
+import type { UserId } from "../../core/ids.ts";
+import { parseDropKey } from "../../core/keys.ts";
+import type { ObjectKey } from "../../core/keys.ts";
 import { extensionOf } from "../../core/media-types.ts";
 import type { Source } from "../../core/records.ts";
+import { safeLine } from "../../core/safe-text.ts";
 import type { Etag, ObjectStore } from "../../ports/object-store.ts";
 import type { DropReader, LocatedSource, Sources } from "../../ports/sources.ts";
 import { assertRoom, removeUnused } from "./bucket-sources.ts";
 
 export interface DropSourcesOptions {
   store: ObjectStore;
+  /** Whose drops may be read. */
+  user: UserId;
   /** Absolute; made when it is needed. */
   dir: string;
 }
 
 type DropVersion = Pick<BareDrop, "key" | "etag" | "sizeBytes">;
 
-export function openDropSources({ store, dir }: DropSourcesOptions): DropReader & Sources {
+export function openDropSources({ store, user, dir }: DropSourcesOptions): DropReader & Sources {
   const fetching = new Map<string, Promise<string>>();
 
   /** Returns the hash of what was read; the file is named by it. */
@@ -66,9 +71,18 @@ export function openDropSources({ store, dir }: DropSourcesOptions): DropReader 
     return under.finally(() => fetching.delete(name));
   }
 
+  /** A ticket says where its drop lies, and a runner may read more of the bucket than its user. */
+  function ownDrop(text: string): ObjectKey {
+    const drop = parseDropKey(text);
+    if (drop?.user === user) return drop.key;
+    throw new ClipscribeError("contract", "the ticket names a drop that is not its user's", {
+      details: { key: safeLine(text, 200), user },
+    });
+  }
+
   async function bringAgain(source: Source, signal: AbortSignal): Promise<void> {
     if (source.drop === undefined) return;
-    const key = parseObjectKey(source.drop.key);
+    const key = ownDrop(source.drop.key);
     const drop = { key, etag: source.drop.etag, sizeBytes: source.size };
     const sha256 = await bring(drop, signal).catch((error: unknown) => {
       if (isKind(error, "conflict", "missing")) throw gone(source, error);
