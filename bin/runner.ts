@@ -10,6 +10,7 @@ import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import type { Pipelines } from "../ports/pipelines.ts";
+import { CLOSE_MS, closeStalled } from "./close-stalled.ts";
 import { assertConditions } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
@@ -79,15 +80,13 @@ export interface Service {
   exit: (code: number) => void;
 }
 
-/** So long a runner that gets nothing done may take to close what it has open. */
-const CLOSE_MS = 10_000;
-
 /** One runner under one id, until it is told to stop or others took it for dead. */
 export async function serve(service: Service): Promise<void> {
   const { machine, pipelines, log, retire, leave, flags, exit } = service;
   const pipeline = pipelines.current();
   const world = machine.openWorld(pipelines, (event) => report(log, event));
-  await using working = await openRunner(world, { sweepPrefix: null, accepts: () => true });
+  const working = await openRunner(world, { sweepPrefix: null, accepts: () => true });
+  const close = async (): Promise<void> => working[Symbol.asyncDispose]();
   log.info("ready", {
     runner: world.runner,
     pipeline: pipeline.name,
@@ -96,15 +95,16 @@ export async function serve(service: Service): Promise<void> {
   });
   await aborted(retire, working.lost, working.stalled);
   if (working.stalled.aborted) {
-    // What does not move may not end either; whatever it holds, a lease gives back.
+    log.error("the runner ends", { error: toErrorRecord(working.stalled.reason as Error) });
+    await closeStalled(close, exit);
+    // Whatever else of the process hangs is not waited for any longer.
     setTimeout(() => exit(EXIT.bug), CLOSE_MS).unref();
     throw working.stalled.reason;
   }
   if (working.lost.aborted) {
     log.warn("others took this runner for dead: it starts anew", { runner: world.runner });
-    return;
-  }
-  await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
+  } else await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
+  await close();
 }
 
 async function aborted(...signals: AbortSignal[]): Promise<void> {

@@ -12,7 +12,7 @@ import { acquireAgentLock } from "../adapters/system/agent-lock.ts";
 import { showNotice } from "../adapters/system/desktop-notice.ts";
 import { openKeepAwake } from "../adapters/system/keep-awake.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { ClipscribeError } from "../core/errors.ts";
+import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import type { DropFiles } from "../ports/drop-files.ts";
 import type { DropLedger } from "../ports/drop-ledger.ts";
@@ -24,6 +24,7 @@ import type { Agent } from "../sync/agent.ts";
 import { formatLid, formatTimeOfDay } from "../sync/lid.ts";
 import type { LidAdvice } from "../sync/lid.ts";
 import { sweepIncoming } from "../sync/results-folder.ts";
+import { closeStalled } from "./close-stalled.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { dropLeftoverUploads } from "./drop-leftover-uploads.ts";
@@ -214,20 +215,28 @@ function noticesOf({ io, view }: Work): (advice: LidAdvice) => void {
   };
 }
 
-/** Taken for dead, or getting nothing done, a runner starts anew under a new id. */
+/**
+ * Taken for dead, or getting nothing done, a runner starts anew under a new id; where what hangs
+ * can't be closed, the whole process ends for its service to start it anew.
+ */
 async function runEmbedded(work: Work, progress: Progress): Promise<void> {
-  const { machine, pipelines, view, signal } = work;
+  const { machine, pipelines, view, signal, io } = work;
   while (!signal.aborted) {
     const world = machine.openWorld(pipelines, (event) => {
       view.runner(event);
       progress.runner(event);
     });
-    await using runner = await openRunner(world, { sweepPrefix: null, accepts: () => true });
+    const runner = await openRunner(world, { sweepPrefix: null, accepts: () => true });
     await new Promise<void>((resolve) => {
       const either = AbortSignal.any([signal, runner.lost, runner.stalled]);
       if (either.aborted) resolve();
       either.addEventListener("abort", () => resolve(), { once: true });
     });
+    const close = async (): Promise<void> => runner[Symbol.asyncDispose]();
+    if (runner.stalled.aborted && !signal.aborted) {
+      view.note(`${asClipscribeError(runner.stalled.reason).message}: it starts anew`);
+      await closeStalled(close, io.exit ?? (() => undefined));
+    } else await close();
   }
 }
 

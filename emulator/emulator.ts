@@ -164,6 +164,7 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
     if (url.startsWith("/_faults")) return onFaults(request, response);
     const api = url.startsWith("/client/v4/") ? "queues" : "s3";
     count(kindOf(api, request));
+    if (isHanging(request)) return;
     const trouble = plan.troubleFor(api);
     await stall(api);
     if (trouble?.kind === "status") return refuse(request, response, trouble.status);
@@ -172,6 +173,11 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
     if (api === "s3" && plan.chance(plan.faults.s3.portal)) return showPortal(request, response);
     if (api === "queues") await queueApi.handle(request, response);
     else await s3.handle(request, response, expects);
+  }
+
+  function isHanging({ method, url = "" }: IncomingMessage): boolean {
+    const { hang } = plan.faults.s3;
+    return hang !== "" && method === "GET" && url.startsWith(`/${BUCKET}/${hang}`);
   }
 
   /** As hotels do. */
@@ -183,8 +189,8 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
   }
 
   async function stall(api: "s3" | "queues"): Promise<void> {
-    const { stall: share, stall_ms: ms } = plan.faults.s3;
-    if (api !== "s3" || ms === 0 || !plan.chance(share)) return;
+    const { stall: share, stall_ms: ms } = plan.faults[api];
+    if (ms === 0 || !plan.chance(share)) return;
     count("fault:stall");
     await new Promise<void>((resolve) => setTimeout(resolve, ms));
   }

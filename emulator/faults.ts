@@ -25,6 +25,8 @@ export const Faults = z.strictObject({
       reset: share,
       stall: share,
       stall_ms: milliseconds,
+      /** Reads of keys that begin so are never answered: a connection lost without a word. */
+      hang: z.string().default(""),
       /** A put's or a part's answer names another ETag than that of its bytes. */
       wrong_etag: share,
       /** A byte of a body that is read is another on its way. */
@@ -44,6 +46,8 @@ export const Faults = z.strictObject({
       "429": share,
       "500": share,
       reset: share,
+      stall: share,
+      stall_ms: milliseconds,
       /** Pulls answer 409, as those of a paused queue. */
       paused: z.boolean().default(false),
       /** Nobody may pull: the queues have no HTTP pull consumer. */
