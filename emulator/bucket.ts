@@ -9,6 +9,7 @@ import { parseObjectKey } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { BodyDigests, ReadBody } from "./body.ts";
+import { footerOf, readFooter } from "./footer.ts";
 import { S3Error } from "./s3-error.ts";
 
 export interface StoredMeta {
@@ -52,10 +53,11 @@ export interface Description {
 export interface Bucket {
   get(key: string): StoredMeta;
   find(key: string): StoredMeta | undefined;
+  /** The bytes of this version; undefined where the object is another by now, or gone. */
   read(
     meta: StoredMeta,
     range?: { start: number; end: number },
-  ): Promise<AsyncIterable<Uint8Array>>;
+  ): Promise<AsyncIterable<Uint8Array> | undefined>;
   put(key: string, body: ReadBody, about: Description, when: Conditions): Promise<StoredMeta>;
   copy(
     from: StoredMeta,
@@ -79,8 +81,6 @@ export interface Bucket {
   abortUpload(key: string, upload: string): Promise<void>;
 }
 
-const MAGIC = "CSE1";
-const FOOTER_BYTES = 8;
 /** R2: parts but the last are at least 5 MiB and of one size. */
 const MIN_PART_BYTES = 5 * 1024 * 1024;
 
@@ -186,11 +186,17 @@ export async function openBucket(store: ObjectStore, now: () => number): Promise
     }
   }
 
-  async function* slice(meta: StoredMeta, range?: { start: number; end: number }) {
-    if (meta.size === 0) return;
-    const { start, end } = range ?? { start: 0, end: meta.size - 1 };
-    const { body } = await store.getStream(fileOf(meta.key), { range: { start, end } });
-    yield* body;
+  /** Opened under the key's lock: a file that is replaced meanwhile is not what its meta says. */
+  async function slice(
+    meta: StoredMeta,
+    range?: { start: number; end: number },
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    return locked(meta.key, async () => {
+      if (metas.get(meta.key) !== meta) return undefined;
+      if (meta.size === 0) return nothing();
+      const { start, end } = range ?? { start: 0, end: meta.size - 1 };
+      return (await store.getStream(fileOf(meta.key), { range: { start, end } })).body;
+    });
   }
 
   function uploadOf(key: string, id: string): Upload {
@@ -212,7 +218,7 @@ export async function openBucket(store: ObjectStore, now: () => number): Promise
       if (meta === undefined) throw new S3Error("NoSuchKey", "there is no such object");
       return meta;
     },
-    read: (meta, range) => Promise.resolve(slice(meta, range)),
+    read: slice,
     async put(key, body, about, when) {
       const describe = (): StoredMeta => describeBody(key, body.digests(), about, now());
       return write(key, body.chunks, describe, when);
@@ -226,7 +232,9 @@ export async function openBucket(store: ObjectStore, now: () => number): Promise
         headers,
         modified: now(),
       });
-      return write(to, slice(from), describe, when);
+      const chunks = await slice(from);
+      if (chunks === undefined) throw new S3Error("InternalError", "the source is another by now");
+      return write(to, chunks, describe, when);
     },
     async delete(key, when) {
       return locked(key, async () => {
@@ -321,6 +329,8 @@ export async function openBucket(store: ObjectStore, now: () => number): Promise
   };
 }
 
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
 const partFile = (id: string, number: number): ObjectKey => parseObjectKey(`parts/${id}/${number}`);
 const uploadFile = (id: string): ObjectKey => parseObjectKey(`uploads/${id}.json`);
 
@@ -380,37 +390,4 @@ function describeBody(
   modified: number,
 ): StoredMeta {
   return { key, etag: md5, size: sizeBytes, modified, contentType, headers, checksums };
-}
-
-function footerOf(meta: StoredMeta): Uint8Array {
-  const text = Buffer.from(JSON.stringify(meta));
-  const end = Buffer.alloc(FOOTER_BYTES);
-  end.writeUInt32BE(text.length);
-  end.write(MAGIC, 4, "latin1");
-  return Buffer.concat([text, end]);
-}
-
-async function readFooter(
-  store: ObjectStore,
-  key: ObjectKey,
-  sizeBytes: number,
-): Promise<StoredMeta> {
-  const end = await readRange(store, key, sizeBytes - FOOTER_BYTES, sizeBytes - 1);
-  const length = end.readUInt32BE(0);
-  if (end.toString("latin1", 4) !== MAGIC) throw new S3Error("InternalError", `${key} is damaged`);
-  const start = sizeBytes - FOOTER_BYTES - length;
-  const text = await readRange(store, key, start, sizeBytes - FOOTER_BYTES - 1);
-  return JSON.parse(text.toString("utf8")) as StoredMeta;
-}
-
-async function readRange(
-  store: ObjectStore,
-  key: ObjectKey,
-  start: number,
-  end: number,
-): Promise<Buffer> {
-  const { body } = await store.getStream(key, { range: { start, end } });
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of body) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }

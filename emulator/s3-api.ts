@@ -159,13 +159,16 @@ export function openS3Api(options: S3Options): S3Api {
     return request.headers["x-amz-copy-source"] === undefined ? putObject(call) : copyObject(call);
   }
 
-  async function getObject({ request, response, key }: Call, isHead: boolean): Promise<void> {
+  async function getObject(call: Call, isHead: boolean): Promise<void> {
+    const { request, response, key } = call;
     const meta = bucket.get(key);
     const { headers } = request;
     const headersOut = describeHeaders(meta);
     checkReadConditions(meta, headers);
     if (isUnchanged(meta, headers)) return send(response, 304, headersOut);
     const range = parseRange(headers.range, meta.size);
+    const body = isHead ? undefined : await bucket.read(meta, range);
+    if (body === undefined && !isHead) return getObject(call, isHead);
     const length = range === undefined ? meta.size : range.end - range.start + 1;
     response.writeHead(range === undefined ? 200 : 206, {
       ...headersOut,
@@ -174,9 +177,9 @@ export function openS3Api(options: S3Options): S3Api {
         "content-range": `bytes ${range.start}-${range.end}/${meta.size}`,
       }),
     });
-    if (isHead) return void response.end();
+    if (body === undefined) return void response.end();
     let isDamaged = faults.chance(faults.faults.s3.damage_get);
-    for await (const whole of await bucket.read(meta, range)) {
+    for await (const whole of body) {
       if (response.destroyed) return;
       const chunk = isDamaged ? damaged(whole) : whole;
       isDamaged = false;
