@@ -77,7 +77,7 @@ describe("a lane whose queue refuses its runner", () => {
       await queue.send(formatTicketEvent(await submit(store), new Date()));
 
       assert.equal(await outcome, "complete");
-      assert.ok(said.includes("the queue takes this runner again"));
+      assert.ok(said.includes("the queue answers again"));
     },
   );
 });

@@ -45,7 +45,8 @@ export async function pullLane(options: PullOptions, lane: Lane): Promise<void> 
   const { world, dispatch, stopping } = options;
   const queue = world.queues[lane];
   let failures = 0;
-  let isRefused = false;
+  /** What it was last told not to have: said once for as long as it is so. */
+  let trouble: string | undefined;
   while (queue !== undefined && !stopping.aborted) {
     const room = dispatch.room(lane);
     if (room === 0) {
@@ -54,25 +55,24 @@ export async function pullLane(options: PullOptions, lane: Lane): Promise<void> 
     }
     try {
       await pullOnce(options, lane, queue, room);
-      if (isRefused) world.log.info("the queue takes this runner again", { lane });
-      [failures, isRefused] = [0, false];
+      if (trouble !== undefined) world.log.info("the queue answers again", { lane });
+      [failures, trouble] = [0, undefined];
     } catch (error) {
       if (stopping.aborted) return;
-      if (isKind(error, "denied", "config")) {
-        // Said once: the sweep goes on without the queue, and only a person can change this.
-        if (!isRefused) {
-          world.log.error("the queue refuses this runner: it goes on by the sweep alone", {
-            lane,
-            error: toErrorRecord(error),
-          });
-        }
-        isRefused = true;
-        await world.clock.sleep(REFUSED_MS, stopping).catch(() => undefined);
-        continue;
-      }
       failures++;
-      world.log.warn("the queue does not answer", { error: asClipscribeError(error).message });
-      const waitMs = Math.min(MAX_TROUBLE_MS, TROUBLE_MS * 2 ** failures);
+      const isRefused = isKind(error, "denied", "config");
+      const { message } = asClipscribeError(error);
+      if (message !== trouble) {
+        // The sweep goes on without the queue; where it refuses, only a person can change that.
+        const about = { lane, error: toErrorRecord(error) };
+        if (isRefused) {
+          world.log.error("the queue refuses this runner: it goes on by the sweep alone", about);
+        } else world.log.warn("the queue does not answer", about);
+      }
+      trouble = message;
+      const waitMs = isRefused
+        ? REFUSED_MS
+        : Math.min(MAX_TROUBLE_MS, TROUBLE_MS * 2 ** Math.min(failures, 10));
       await world.clock.sleep(waitMs, stopping).catch(() => undefined);
     }
   }
