@@ -1,98 +1,109 @@
-/**
- * Looks at the bucket with nothing but S3 and SHA-256, sharing no code with the runner: what the
- * records say has to be there, whole, once.
- */
-import { createHash } from "node:crypto";
+/** In the morning: what the records say has to be there, whole, once, and nothing else. */
+import { hashOf } from "./night-reader.ts";
+import type { NightReader, SeenManifest, SeenState } from "./night-reader.ts";
 
-import { GetObjectCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/client-s3";
-
-import type { EmulatorAddress } from "../emulator/emulator.ts";
-
-interface State {
-  status: string;
-  run: number;
-  owner: string | null;
-  manifest: { sha256: string } | null;
+export interface NightExpectation {
+  /** What each item's `out.txt` has to say, by `job/item`. */
+  texts: ReadonlyMap<string, string>;
+  /** Are to be found nowhere. */
+  secrets: readonly string[];
 }
 
-export async function checkBucket(
-  address: EmulatorAddress,
-  user: string,
-): Promise<{ problems: string[]; published: number }> {
-  const client = new S3Client({
-    region: "auto",
-    endpoint: address.s3_endpoint,
-    forcePathStyle: true,
-    credentials: {
-      accessKeyId: address.access_key_id,
-      secretAccessKey: address.secret_access_key,
-    },
-  });
-  const Bucket = address.bucket;
-  const list = async (Prefix: string): Promise<string[]> => {
-    const keys: string[] = [];
-    let ContinuationToken: string | undefined;
-    do {
-      const page = await client.send(
-        new ListObjectsV2Command({ Bucket, Prefix, ContinuationToken }),
-      );
-      for (const { Key = "" } of page.Contents ?? []) keys.push(Key);
-      ContinuationToken = page.NextContinuationToken;
-    } while (ContinuationToken !== undefined);
-    return keys;
-  };
-  const get = async (Key: string): Promise<Buffer | null> => {
-    try {
-      const { Body } = await client.send(new GetObjectCommand({ Bucket, Key }));
-      return Buffer.from((await Body?.transformToByteArray()) ?? []);
-    } catch {
-      return null;
-    }
-  };
-  const hash = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+/** The rooms of the bucket; nothing else lies in it. */
+const ROOMS = [
+  "blobs",
+  "budgets",
+  "cache",
+  "dead",
+  "drops",
+  "inbox",
+  "jobs",
+  "outbox",
+  "results",
+  "sources",
+];
+const SYSTEM = /^sys\/(?:runners\/[\w-]+|sweep|webhooks\/\w+|poison\/\w+)\.?\w*(?:json)?$/;
 
-  const problems: string[] = [];
+export async function checkBucket(
+  reader: NightReader,
+  { texts, secrets }: NightExpectation,
+): Promise<{ problems: string[]; published: number }> {
+  const { user } = reader;
+  const keys = await reader.list("");
+  const problems = [
+    ...keys.filter((key) => key.startsWith("inbox/")).map((key) => `${key} is still there`),
+    ...keys.filter((key) => key.startsWith("sys/poison/")).map((key) => `${key}: was unreadable`),
+    ...keys.filter((key) => !isInRoom(key, user)).map((key) => `${key} lies in no room`),
+  ];
+  const unfinished = await reader.unfinishedUploads();
+  if (unfinished > 0) problems.push(`${unfinished} uploads were left unfinished`);
+  const shown = new Set(keys.filter((key) => key.startsWith(`results/${user}/`)));
   let published = 0;
-  for (const key of await list("inbox/")) problems.push(`${key} is still there`);
-  for (const key of await list("sys/poison/")) problems.push(`${key}: something was unreadable`);
-  const states = (await list(`jobs/${user}/`)).filter((key) => key.includes("/items/"));
-  const shown = new Set((await list(`results/${user}/`)).map((key) => key));
-  for (const key of states) {
+  const seen = new Set<string>();
+  for (const key of keys.filter((each) => /^jobs\/[^/]+\/[^/]+\/items\//.test(each))) {
     const [, , job = "", , file = ""] = key.split("/");
     const name = `${job}/${file.slice(0, -".json".length)}`;
-    const state = JSON.parse((await get(key))?.toString() ?? "{}") as State;
-    if (state.owner !== null || ["queued", "processing"].includes(state.status)) {
-      problems.push(`${name} is ${state.status}, owned by ${state.owner}`);
-    }
-    // What a job yields as a whole lies beside its items' folders, in no folder of its own.
-    const isJob = file === "_job.json";
-    const prefix = isJob ? `results/${user}/${job}/` : `results/${user}/${name}/`;
-    if (state.manifest === null) {
-      if (state.status === "complete") problems.push(`${name} is complete, with no manifest`);
-      const isMine = (key: string): boolean =>
-        key.startsWith(prefix) && !(isJob && key.slice(prefix.length).includes("/"));
-      if ([...shown].some(isMine)) {
-        problems.push(`${name} shows results that nobody published`);
-      }
-      continue;
-    }
-    const manifest = await get(`${prefix}manifest.json`);
-    if (manifest === null || hash(manifest) !== state.manifest.sha256) {
-      problems.push(`${name}: manifest.json is not the published one`);
-      continue;
-    }
+    seen.add(name);
+    const state = JSON.parse((await reader.get(key))?.toString() ?? "{}") as SeenState;
+    const found = await checkItem(reader, { job, name, state, shown });
+    problems.push(...found.problems);
+    if (!found.isPublished) continue;
     published++;
-    const { files } = JSON.parse(manifest.toString()) as {
-      files: { path: string; sha256: string }[];
-    };
-    for (const { path, sha256 } of files) {
-      const bytes = await get(prefix + path);
-      if (bytes === null || hash(bytes) !== sha256) problems.push(`${name}: ${path} is damaged`);
-      shown.delete(prefix + path);
-    }
-    shown.delete(`${prefix}manifest.json`);
+    const text = texts.get(name);
+    const said = (await reader.get(`results/${user}/${name}/out.txt`))?.toString();
+    if (text !== undefined && said !== text) problems.push(`${name} says ${said?.slice(0, 80)}`);
   }
+  for (const name of texts.keys()) if (!seen.has(name)) problems.push(`${name} has no state`);
   for (const key of shown) problems.push(`${key} belongs to no manifest`);
-  client.destroy();
+  for (const key of keys.filter((each) => !each.startsWith("blobs/"))) {
+    const text = (await reader.get(key))?.toString("latin1") ?? "";
+    if (secrets.some((secret) => text.includes(secret))) problems.push(`${key} holds a secret`);
+  }
   return { problems, published };
+}
+
+function isInRoom(key: string, user: string): boolean {
+  const [room = "", second, third] = key.split("/");
+  if (room === "sys") return SYSTEM.test(key);
+  return ROOMS.includes(room) && (room === "inbox" ? third : second) === user;
+}
+
+interface ItemAbout {
+  job: string;
+  name: string;
+  state: SeenState;
+  /** Results that no manifest has named yet; those of this item are taken out. */
+  shown: Set<string>;
+}
+
+async function checkItem(
+  reader: NightReader,
+  { job, name, state, shown }: ItemAbout,
+): Promise<{ problems: string[]; isPublished: boolean }> {
+  const problems: string[] = [];
+  if (state.owner !== null || ["queued", "processing"].includes(state.status)) {
+    problems.push(`${name} is ${state.status}, owned by ${state.owner}`);
+  }
+  // What a job yields as a whole lies beside its items' folders, in no folder of its own.
+  const isJob = name.endsWith("/_job");
+  const prefix = `results/${reader.user}/${isJob ? job : name}/`;
+  if (state.manifest === null) {
+    if (state.status === "complete") problems.push(`${name} is complete, with no manifest`);
+    const isMine = (key: string): boolean =>
+      key.startsWith(prefix) && !(isJob && key.slice(prefix.length).includes("/"));
+    if ([...shown].some(isMine)) problems.push(`${name} shows results that nobody published`);
+    return { problems, isPublished: false };
+  }
+  const manifest = await reader.get(`${prefix}manifest.json`);
+  if (manifest === null || hashOf(manifest) !== state.manifest.sha256) {
+    problems.push(`${name}: manifest.json is not the published one`);
+    return { problems, isPublished: false };
+  }
+  shown.delete(`${prefix}manifest.json`);
+  for (const { path, sha256 } of (JSON.parse(manifest.toString()) as SeenManifest).files) {
+    const bytes = await reader.get(prefix + path);
+    if (bytes === null || hashOf(bytes) !== sha256) problems.push(`${name}: ${path} is damaged`);
+    shown.delete(prefix + path);
+  }
+  return { problems, isPublished: true };
 }

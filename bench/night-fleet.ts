@@ -1,0 +1,203 @@
+/**
+ * The runners of a night, as processes. A slot is a server: who is killed there is started again in
+ * the same home; who is stopped past its lease is replaced by another server, and woken as a zombie.
+ */
+import type { ChildProcess } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+
+import type { CloudWorld } from "../samples/cloud-world.ts";
+
+/** A runner's process: its name is new at each start. */
+interface Worker {
+  name: string;
+  home: string;
+  child: ChildProcess;
+  /** Of the runners that it was. */
+  runnerIds: string[];
+  /** When it was killed or stopped first. */
+  disturbedAtMs: number | undefined;
+  isStopped: boolean;
+}
+
+/** What a process that nobody disturbs holds on to, from one look to the next. */
+export interface MemorySample {
+  at: number;
+  heapMb: number;
+  residentMb: number;
+}
+
+export interface NightFleet {
+  /** Of the one that is never disturbed. */
+  samples(): MemorySample[];
+  peakMb(): number;
+  about(name: string): { disturbedAtMs: number | undefined; runnerIds: readonly string[] };
+  kill(slot: number): void;
+  stop(slot: number): void;
+  /** Wakes who is stopped, and sees that every slot has a living runner. */
+  wakeAll(): void;
+  /** Lets all end by themselves; what they said that they should not, and left that they should not. */
+  retire(secrets: readonly string[]): Promise<string[]>;
+  lastErrors(): string[];
+}
+
+export interface NightFleetOptions {
+  cloud: CloudWorld;
+  slots: number;
+  leaseMs: number;
+  providerUrl: string;
+  providerKey: string;
+}
+
+/** Stopped for so many leases: others have taken over what it had. */
+const STOPPED_LEASES = 2.5;
+const MAX_END_MS = 20_000;
+
+export function startNightFleet(options: NightFleetOptions): NightFleet {
+  const { cloud, leaseMs } = options;
+  const workers: Worker[] = [];
+  const slots: Worker[] = [];
+  const said: string[] = [];
+  const leaked: string[] = [];
+  const probe = join(cloud.dir, "memory.jsonl");
+  const peaks = [0];
+  let secretsOf: readonly string[] = [options.providerKey];
+  let homes = 0;
+
+  function start(home: string, more: Record<string, string> = {}): Worker {
+    const name = `runner-${workers.length}`;
+    const child = cloud.startRunner(home, {
+      env: {
+        XAI_API_KEY: options.providerKey,
+        // Each asks under an address of its own: the books know who was told what.
+        XAI_BASE_URL: `${options.providerUrl}/${name}`,
+        CLIPSCRIBE_LEASE_MS: String(leaseMs),
+        ...more,
+      },
+    });
+    const worker: Worker = {
+      name,
+      home,
+      child,
+      runnerIds: [],
+      disturbedAtMs: undefined,
+      isStopped: false,
+    };
+    for (const stream of [child.stdout, child.stderr]) {
+      let rest = "";
+      stream?.on("data", (chunk: Buffer) => {
+        const lines = (rest + chunk.toString()).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) hear(worker, line);
+      });
+    }
+    workers.push(worker);
+    return worker;
+  }
+
+  function hear(worker: Worker, line: string): void {
+    const id = /"ready".*"runner":"([^"]+)"|"runner":"([^"]+)".*"ready"/.exec(line);
+    const runnerId = id?.[1] ?? id?.[2];
+    if (runnerId !== undefined) worker.runnerIds.push(runnerId);
+    if (/"level":"error"/.test(line)) said.push(line);
+    if (secretsOf.some((secret) => line.includes(secret))) {
+      leaked.push(`${worker.name} says a secret: ${line.slice(0, 200)}`);
+    }
+  }
+
+  const newHome = (): string => `home-${homes++}`;
+  const preload = pathToFileURL(join(import.meta.dirname, "memory-probe.ts")).href;
+  const steady = start(newHome(), {
+    CLIPSCRIBE_MEMORY_PROBE: probe,
+    NODE_OPTIONS: `--import=${preload}`,
+  });
+  for (let slot = 0; slot < options.slots; slot++) slots.push(start(newHome()));
+
+  return {
+    samples: () => readSamples(probe),
+    peakMb: () => Math.max(...peaks, ...readSamples(probe).map(({ residentMb }) => residentMb)),
+    about(name) {
+      const { disturbedAtMs, runnerIds = [] } = workers.find((each) => each.name === name) ?? {};
+      return { disturbedAtMs, runnerIds };
+    },
+    kill(slot) {
+      const worker = slots[slot];
+      if (worker === undefined) return;
+      peaks.push(residentMb(worker));
+      worker.disturbedAtMs ??= Date.now();
+      worker.child.kill("SIGKILL");
+      slots[slot] = start(worker.home);
+    },
+    stop(slot) {
+      const worker = slots[slot];
+      if (worker === undefined) return;
+      peaks.push(residentMb(worker));
+      worker.disturbedAtMs ??= Date.now();
+      worker.isStopped = true;
+      worker.child.kill("SIGSTOP");
+      slots[slot] = start(newHome());
+      void delay(leaseMs * STOPPED_LEASES).then(() => wake(worker));
+    },
+    wakeAll() {
+      for (const worker of workers) wake(worker);
+      for (const [slot, worker] of slots.entries()) {
+        if (!isUp(worker)) slots[slot] = start(worker.home);
+      }
+    },
+    async retire(secrets) {
+      secretsOf = secrets;
+      const living = workers.filter(isUp);
+      for (const { child } of living) child.kill("SIGTERM");
+      await Promise.all(living.map(ended));
+      const stuck = living.filter(isUp).map(({ name }) => `${name} did not end on SIGTERM`);
+      const homesLeft = new Set([steady, ...slots].map(({ home }) => home));
+      return [...stuck, ...leaked, ...[...homesLeft].flatMap((home) => leftIn(cloud.dir, home))];
+    },
+    lastErrors: () => said.slice(-5),
+  };
+}
+
+function wake(worker: Worker): void {
+  if (worker.isStopped) worker.child.kill("SIGCONT");
+  worker.isStopped = false;
+}
+
+function isUp({ child }: Worker): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+async function ended(worker: Worker): Promise<void> {
+  const closed = new Promise((resolve) => worker.child.once("close", resolve));
+  await Promise.race([closed, delay(MAX_END_MS)]);
+}
+
+/** Scratch of work that nobody does any more: a server's next start, or its end, removes it. */
+function leftIn(dir: string, home: string): string[] {
+  const work = join(dir, home, "work");
+  const names = existsSync(work) ? readdirSync(work) : [];
+  return names.map((name) => `${home} still holds the scratch folder ${name}`);
+}
+
+function readSamples(file: string): MemorySample[] {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, "utf8").split("\n").slice(0, -1);
+  return lines.map((line) => {
+    const { at, heapUsed, external, rss } = JSON.parse(line) as Record<string, number>;
+    return {
+      at: at ?? 0,
+      heapMb: ((heapUsed ?? 0) + (external ?? 0)) / 1e6,
+      residentMb: Math.round((rss ?? 0) / 1e6),
+    };
+  });
+}
+
+function residentMb({ child }: Worker): number {
+  try {
+    const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
+    return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+  } catch {
+    return 0;
+  }
+}
