@@ -18,7 +18,11 @@ interface Core {
 }
 
 /** What the transcriber hears is `texts`; `read` is what the chat model makes of it. */
-async function world(t: TestContext, heard: Reply, read: (prompt: string) => unknown = () => ({})) {
+async function world(
+  t: TestContext,
+  heard: Reply,
+  read: (prompt: string) => unknown = () => ({ entities: [] }),
+) {
   const opened = await openTestWorld(t, (request: Received) => {
     if (request.path.endsWith("/transcriptions")) return heard;
     const { messages } = request.json as { messages: { content: string }[] };

@@ -152,8 +152,8 @@ function verifyQuotes(folder: string, problems: string[]): number {
     }
   }
   for (const [at, { evidence }] of core.relationships.entries()) {
-    if (evidence.every(({ verification }) => verification === "unverified")) {
-      problems.push(`relationship ${at + 1} rests on no quote that was said`);
+    if (!evidence.some(({ verification }) => verification === "verified")) {
+      problems.push(`relationship ${at + 1} rests on no verified quote`);
     }
   }
   return quotes.length;

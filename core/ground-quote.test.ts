@@ -167,4 +167,50 @@ describe("grounding a quote", () => {
       assert.equal(near.ground(wrong, ["s0002"]).verification, "unverified");
     }
   });
+
+  test("the words of two people in a row are nobody's quote, whoever is named", () => {
+    const [first, second, third] = said("I took", "the money is gone.", "I never said that.");
+    assert.ok(first && second && third);
+    const talk = indexQuotes([first, { ...second, speaker: "B" }, third]);
+
+    for (const ids of [["s0001"], ["s0001", "s0002"], []]) {
+      const found = talk.ground("I took the money", ids);
+      assert.deepEqual([found.verification, found.speaker], ["unverified", null]);
+    }
+    const long = "I took, uh, the money is gone I never said";
+    assert.equal(talk.ground(long, ["s0002"]).verification, "unverified");
+    assert.equal(talk.ground("the money is gone", ["s0002"]).speaker, "B");
+  });
+
+  test("a sentence that goes on where nobody is named is verified, and whose it is stays open", () => {
+    const [first, second] = said("We will build it", "before the year is out.");
+    assert.ok(first && second);
+    const talk = indexQuotes([first, { ...second, speaker: null }]);
+
+    const found = talk.ground("build it before the year", ["s0001", "s0002"]);
+
+    assert.deepEqual([found.verification, found.speaker], ["verified", null]);
+  });
+
+  test("a minus and a raised figure are part of the number", () => {
+    const talk = indexQuotes(
+      said(
+        "Growth was -5 percent.",
+        "We owe -$3 million.",
+        "It has 10² rooms.",
+        "Pages 2020-2021.",
+      ),
+    );
+
+    const labels = (quotes: readonly string[]): string[] =>
+      quotes.map((quote, at) => talk.ground(quote, [segmentId(at)]).verification);
+    assert.deepEqual(
+      labels(["was −5 percent", "owe -$3 million", "10² rooms", "2020-2021"]),
+      Array<string>(4).fill("verified"),
+    );
+    assert.deepEqual(
+      labels(["was 5 percent", "owe $3 million", "102 rooms", "Pages -2021"]),
+      Array<string>(4).fill("unverified"),
+    );
+  });
 });

@@ -2,7 +2,8 @@
  * Says whether a quote was said, and when. Code does this, never a model: a quote is `verified` if
  * its words stand in the named segments, one after the other; `repaired` if they stand elsewhere, or
  * there with slips that can't change what is said (the quote is then what was said, not what the
- * model wrote); and `unverified` if nobody said them. Times come from words and segments alone.
+ * model wrote); and `unverified` if nobody said them. The end of one person's sentence and the
+ * beginning of another's is what nobody said. Times come from words and segments alone.
  */
 import type { Evidence } from "./intelligence.ts";
 import { costOfSlip, isSameMisspelt, isWeighty, quoteWords } from "./quote-words.ts";
@@ -72,10 +73,15 @@ export function indexQuotes(segments: readonly Segment[]): QuoteIndex {
 
   function standsAt(wanted: readonly string[], at: number): boolean {
     if (at < 0 || at + wanted.length > said.length) return false;
-    const [first, last] = [said[at]?.segment ?? 0, said[at + wanted.length - 1]?.segment ?? 0];
-    return (
-      last - first < MAX_SPAN && wanted.every((plain, index) => said[at + index]?.plain === plain)
-    );
+    const isThere = wanted.every((plain, index) => said[at + index]?.plain === plain);
+    return isThere && isOfOne({ from: at, to: at + wanted.length });
+  }
+
+  /** Whether few enough segments, and no two people, have said these words. */
+  function isOfOne({ from, to }: Run): boolean {
+    const [first, last] = [said[from]?.segment ?? 0, said[to - 1]?.segment ?? 0];
+    if (last - first >= MAX_SPAN) return false;
+    return speakersOf(segments.slice(first, last + 1)).length <= 1;
   }
 
   /** All places where the words stand one after the other, found by the rarest of them. */
@@ -131,13 +137,12 @@ export function indexQuotes(segments: readonly Segment[]): QuoteIndex {
         ? findWithSlips(wanted, said.slice(around.from, around.to))
         : undefined;
       if (slipped !== undefined) {
-        return answer(
-          { from: around.from + slipped.from, to: around.from + slipped.to },
-          "repaired",
-        );
+        const run = { from: around.from + slipped.from, to: around.from + slipped.to };
+        if (isOfOne(run)) return answer(run, "repaired");
       }
       const span = named.map((at) => segments[at]).filter((each) => each !== undefined);
-      return { ...describe(span), quote, verification: "unverified" };
+      // Nobody said it, so it is put into nobody's mouth.
+      return { ...describe(span), speaker: null, quote, verification: "unverified" };
     },
   };
 }
@@ -182,9 +187,8 @@ function findWithSlips(wanted: readonly string[], said: readonly SaidWord[]): Ru
   if (best === undefined) return undefined;
   const weighty = (words: readonly string[]): string => words.filter(isWeighty).join(" ");
   const run = said.slice(best.from, best.to);
-  const span = (run.at(-1)?.segment ?? 0) - (run[0]?.segment ?? 0);
   const isSame = weighty(wanted) === weighty(run.map(({ plain }) => plain));
-  return isSame && run.length > 0 && span < MAX_SPAN ? best : undefined;
+  return isSame && run.length > 0 ? best : undefined;
 }
 
 function describe(
@@ -195,8 +199,15 @@ function describe(
     start: words[0]?.start ?? span[0]?.start ?? 0,
     end: words.at(-1)?.end ?? span.at(-1)?.end ?? 0,
     segment_ids: span.map(({ id }) => id),
-    speaker: span[0]?.speaker ?? null,
+    speaker: span.every(({ speaker }) => speaker === span[0]?.speaker)
+      ? (span[0]?.speaker ?? null)
+      : null,
   };
+}
+
+/** Those that are named: a segment without a speaker may be anybody's. */
+function speakersOf(span: readonly Segment[]): string[] {
+  return [...new Set(span.flatMap(({ speaker }) => speaker ?? []))];
 }
 
 type Timed = NonNullable<Segment["words"]>[number];

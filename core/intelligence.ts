@@ -50,6 +50,14 @@ export const VERIFICATIONS = ["verified", "repaired", "unverified"] as const;
 export const Verification = z.enum(VERIFICATIONS);
 export type Verification = z.infer<typeof Verification>;
 
+/** What can be said of something that several quotes support: the label of the best of them. */
+export function bestVerification(
+  evidence: readonly { verification: Verification }[],
+): Verification {
+  const labels = new Set(evidence.map(({ verification }) => verification));
+  return VERIFICATIONS.find((label) => labels.has(label)) ?? "unverified";
+}
+
 export const Evidence = z.object({
   quote: z.string(),
   /** Equals `start`; the name the format has always had. */
@@ -138,6 +146,8 @@ export const KnowledgeGraph = z.object({
       type: z.enum(ENTITY_TYPES),
       confidence,
       mention_count: z.int(),
+      /** Of its best quote; `unverified`: only a model says that it was spoken of. */
+      verification: Verification.optional(),
     }),
   ),
   edges: z.array(

@@ -6,7 +6,7 @@
 import { z } from "zod";
 
 import { ItemId, slugOf } from "./ids.ts";
-import { KnowledgeGraph } from "./intelligence.ts";
+import { KnowledgeGraph, bestVerification } from "./intelligence.ts";
 
 const Node = KnowledgeGraph.shape.nodes.element;
 const Edge = KnowledgeGraph.shape.edges.element;
@@ -47,6 +47,10 @@ export function createGraphMerger(): GraphMerger {
     if (node.label < known.label) known.label = node.label;
     known.confidence = Math.max(known.confidence, node.confidence);
     known.mention_count += node.mention_count;
+    const labels = [known, node].flatMap(({ verification }) =>
+      verification === undefined ? [] : { verification },
+    );
+    if (labels.length > 0) known.verification = bestVerification(labels);
     if (!known.items.includes(item)) known.items.push(item);
     return key;
   }

@@ -1,7 +1,7 @@
 /**
  * A text as the words that count when quotes are compared: lower case, one kind of apostrophe, no
- * punctuation. Numbers stay whole (`4.2`, `1,000` = `1000`), signs that carry meaning (`$`, `%`) are
- * words of their own, and scripts without spaces are compared letter by letter.
+ * punctuation. Numbers stay whole (`4.2`, `1,000` = `1000`, `-5`), signs that carry meaning (`$`, `%`)
+ * are words of their own, and scripts without spaces are compared letter by letter.
  */
 export interface QuoteWord {
   plain: string;
@@ -11,8 +11,10 @@ export interface QuoteWord {
 }
 
 const word =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]\p{M}*|\p{N}+(?:[.,:]\p{N}+)*|[\p{L}\p{M}\p{N}]+(?:['’‘][\p{L}\p{M}]+)*|[%‰$€£¥°]/gu;
-const thousands = /^\p{N}{1,3}(?:,\p{N}{3})+(?!\p{N})/u;
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]\p{M}*|(?<![^\s(["“'‘])[-−](?:\p{N}+(?:[.,:]\p{N}+)*|(?=[$€£¥]\p{N}))|\p{N}+(?:[.,:]\p{N}+)*|[\p{L}\p{M}\p{N}]+(?:['’‘][\p{L}\p{M}]+)*|[%‰$€£¥°]/gu;
+/** 10² is not 102, nor ½ a 12. */
+const raised = /[\u00b2\u00b3\u00b9\u2070-\u209f¼-¾⅐-⅞]/u;
+const thousands = /^-?\p{N}{1,3}(?:,\p{N}{3})+(?!\p{N})/u;
 
 export function quoteWords(text: string): QuoteWord[] {
   return [...text.matchAll(word)].map(({ 0: found, index }) => ({
@@ -23,13 +25,14 @@ export function quoteWords(text: string): QuoteWord[] {
 }
 
 function foldWord(found: string): string {
-  const plain = found.normalize("NFKC").toLowerCase().replaceAll(/[’‘]/g, "'");
+  const form = raised.test(found) ? "NFC" : "NFKC";
+  const plain = found.normalize(form).toLowerCase().replaceAll(/[’‘]/g, "'").replace("−", "-");
   return thousands.test(plain) ? plain.replaceAll(",", "") : plain;
 }
 
 const negation = /^(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot)$|n't$/;
 const number =
-  /[\p{N}%‰$€£¥°]|^(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|million|billion|trillion|half|double|percent)$/u;
+  /[\p{N}%‰$€£¥°]|^(?:-|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|million|billion|trillion|half|double|percent)$/u;
 
 /** Numbers and negations: with another of them a sentence says something else. */
 export function isWeighty(plain: string): boolean {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 import { slugOf } from "../core/ids.ts";
-import { Intelligence, KnowledgeGraph } from "../core/intelligence.ts";
+import { Intelligence, KnowledgeGraph, bestVerification } from "../core/intelligence.ts";
 import { defineStage, file, json } from "../core/stage.ts";
 import { timesOfGraph, toGexf, toGraphMl } from "./formats/graph-files.ts";
 
@@ -36,12 +36,13 @@ export function buildGraph({ entities, relationships }: Intelligence): Knowledge
   const nodes: KnowledgeGraph["nodes"] = [];
   const idsByName = new Map<string, string>();
   const taken = new Set<string>();
-  for (const { name, type, confidence, mention_count, canonical_form } of entities) {
+  for (const { name, type, confidence, mention_count, canonical_form, evidence } of entities) {
     const base = `${type.toLowerCase()}-${slugOf(canonical_form, "entity")}`;
     let id = base;
     for (let number = 2; taken.has(id); number++) id = `${base}-${number}`;
     taken.add(id);
-    nodes.push({ id, label: name, type, confidence, mention_count });
+    const verification = bestVerification(evidence);
+    nodes.push({ id, label: name, type, confidence, mention_count, verification });
     // The first, most mentioned entity of a name is what relationships mean.
     if (!idsByName.has(canonical_form)) idsByName.set(canonical_form, id);
   }

@@ -108,6 +108,102 @@ function findings(count: number): Intelligence {
   };
 }
 
+/** Sentences of one voice each, five seconds long; the first of a text is quoted, and who is named says it. */
+function oddPage(language: string, names: [string, string], texts: string[]) {
+  const [who, where] = names;
+  const transcript: Transcript = {
+    schema: 1,
+    language,
+    duration: 60,
+    provider: "mistral",
+    model: "voxtral-mini-2602",
+    segments: texts.map((text, at) => ({
+      id: `s${String(at + 1).padStart(4, "0")}`,
+      start: at * 5,
+      end: at * 5 + 5,
+      text,
+      speaker: who,
+    })),
+  };
+  const found = findings(2);
+  const evidence = {
+    ...(found.summary_evidence?.[0] ?? assert.fail()),
+    quote: texts[0] ?? "",
+    start: 0,
+    end: 5,
+    segment_ids: ["s0001"],
+    speaker: who,
+  };
+  return {
+    transcript,
+    item: { title: texts.join(" ") },
+    intelligence: {
+      ...found,
+      entities: found.entities.map((entity, at) => ({
+        ...entity,
+        name: names[at] ?? "",
+        canonical_form: names[at] ?? "",
+        evidence: [evidence],
+      })),
+      relationships: found.relationships.map((each) => ({
+        ...each,
+        subject: who,
+        object: where,
+        evidence: [evidence],
+        contradictions: [],
+      })),
+      key_points: texts,
+      key_moments: [{ ...evidence, description: texts[1] ?? "", significance: "high" }],
+      summary: texts.join(" "),
+      topics: [],
+      topic_evidence: [],
+    },
+  };
+}
+
+const NOTHING: Intelligence = {
+  schema: 1,
+  provider: "offline-rules",
+  model: null,
+  entities: [],
+  relationships: [],
+  topics: [],
+  key_points: [],
+  key_moments: [],
+  summary: null,
+};
+const SILENT: Transcript = {
+  schema: 1,
+  language: null,
+  duration: 184,
+  provider: "captions:sidecar",
+  model: null,
+  segments: [],
+};
+
+const ODD_PAGES: Record<string, () => Parameters<typeof publishAll>[1]> = {
+  "text from right to left": () =>
+    oddPage(
+      "ar",
+      ["أحمد الخطيب", "بيروت"],
+      ["يعلن رئيس البلدية أحمد الخطيب ميزانية المدينة.", "سنبني جسرا جديدا في بيروت."],
+    ),
+  "text without spaces": () =>
+    oddPage(
+      "ja",
+      ["田中花子", "東京都港区"],
+      ["市長の田中花子は新しい橋の予算を発表しました。", "東京都港区に建設されます。"],
+    ),
+  "music, where nobody spoke": () => ({ transcript: SILENT, intelligence: NOTHING }),
+  "words that nothing was found in, by nobody who is named": () => ({
+    transcript: {
+      ...SILENT,
+      segments: [{ id: "s0001", start: 0, end: 4, text: "It rains.", speaker: null }],
+    },
+    intelligence: NOTHING,
+  }),
+};
+
 interface Opened {
   page: Page;
   folder: string;
@@ -147,7 +243,16 @@ const secondOf = (page: Page): Promise<number> =>
   page.evaluate<number>(`document.querySelector("#sound").currentTime`);
 async function waitForSecond(page: Page, from: number): Promise<void> {
   const at = `document.querySelector("#sound").currentTime`;
-  await page.waitForFunction(`${at} >= ${from} && ${at} < ${from + 2.5}`, { timeout: 10_000 });
+  await waitUntil(page, `${at} >= ${from} && ${at} < ${from + 2.5}`);
+}
+
+/** Playwright's own waiting evaluates text in the page once it has to wait, which the page's policy forbids. */
+async function waitUntil(page: Page, condition: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await page.evaluate<boolean>(condition))) {
+    assert.ok(performance.now() < deadline, `never true: ${condition}`);
+    await page.waitForTimeout(20);
+  }
 }
 
 describe("report.html in Chromium, from file://", () => {
@@ -157,7 +262,7 @@ describe("report.html in Chromium, from file://", () => {
       { transcript: transcriptOf(), intelligence: findings(10) },
       { sound: true },
     );
-    await page.waitForFunction(`document.querySelector("#sound").readyState > 0`);
+    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
 
     await page.click("#moments a[data-t]");
     await waitForSecond(page, 20);
@@ -183,6 +288,62 @@ describe("report.html in Chromium, from file://", () => {
     await waitForSecond(page, 145);
     assert.ok((await secondOf(page)) >= 145);
     assert.deepEqual(problems, []);
+  });
+
+  test("a click on a quote's own words, in a moment or a card, goes to its second, and the timeline shows it", async (t) => {
+    const { page, problems } = await open(
+      t,
+      { transcript: transcriptOf(), intelligence: findings(10) },
+      { sound: true },
+    );
+    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
+
+    await page.click("#moments blockquote p >> nth=0");
+    await waitForSecond(page, 20);
+    await page.click("#name-2 summary");
+    await page.click("#name-2 .quote", { position: { x: 200, y: 10 } });
+    await waitForSecond(page, 15);
+    const head = await page.evaluate<number>(
+      `Number(document.querySelector(".strip .head").getAttribute("x"))`,
+    );
+    assert.ok(head >= 7.5 && head < 9, `${head} % of 200 s`);
+    await page.click("#back");
+    await waitForSecond(page, 10);
+
+    // What nobody said has no second to go to.
+    await page.click("#moments .unverified >> nth=0");
+    assert.ok((await secondOf(page)) < 20);
+    assert.deepEqual(problems, []);
+  });
+
+  test("what is unverified is marked wherever it stands: card, graph, summary; so is a doubtful passage that is quoted", async (t) => {
+    const found = findings(10);
+    const [unsaid] = found.entities[3]?.evidence ?? [];
+    const [ofSilence] = found.entities[1]?.evidence ?? [];
+    assert.ok(unsaid?.verification === "unverified" && ofSilence !== undefined);
+    const { page } = await open(t, {
+      transcript: transcriptOf(),
+      intelligence: {
+        ...found,
+        relationships: [],
+        summary_evidence: [unsaid],
+        topic_evidence: [{ name: "Money", evidence: [unsaid] }],
+        key_points: [],
+        sentiment: { overall: "calm", evidence: [{ ...ofSilence, segment_ids: ["s0006"] }] },
+      },
+    });
+
+    assert.match((await page.textContent("#name-4 summary")) ?? "", /unverified/);
+    assert.doesNotMatch((await page.textContent("#name-2 summary")) ?? "", /unverified/);
+    const drawn = page.locator(".graph .node.unverified");
+    assert.deepEqual(await drawn.evaluateAll((all) => all.map((each) => each.textContent)), [
+      "Name 4 of the Long Kind (EVENT, unverified)Name 4 of the Long Kind",
+      "Name 8 of the Long Kind (GPE, unverified)Name 8 of the Long Kind",
+    ]);
+    assert.match((await page.textContent("#summary .lead")) ?? "", /no quote supports it/);
+    assert.match((await page.textContent("#summary .topics")) ?? "", /Money.*unverified/);
+    assert.match((await page.textContent("#summary > .quotes")) ?? "", /nothing is to be heard/);
+    assert.match((await page.textContent(".facts")) ?? "", /\? \d+ unverified/);
   });
 
   test("every action has a key: quotes, search, cards, zoom, the player and its file", async (t) => {
@@ -217,6 +378,7 @@ describe("report.html in Chromium, from file://", () => {
       "1.25",
       "canvas",
       "label",
+      "back",
     ]) {
       assert.ok(reached.has(name), `${name}: ${[...reached].join(" ")}`);
     }
@@ -237,7 +399,7 @@ describe("report.html in Chromium, from file://", () => {
 
     await page.setInputFiles("#open", join(folder, "audio.m4a"));
     await page.click("#moments a[data-t]");
-    await page.waitForFunction(`document.querySelector("#picture").currentTime >= 20`);
+    await waitUntil(page, `document.querySelector("#picture").currentTime >= 20`);
 
     assert.ok(await page.isHidden("#sound"));
     assert.ok(await page.isVisible("#picture"));
@@ -250,7 +412,8 @@ describe("report.html in Chromium, from file://", () => {
       lacks: [{ stage: "intelligence", why: "no findings for 00:10–00:20: no answer" }],
     });
 
-    await page.waitForFunction(
+    await waitUntil(
+      page,
       `document.querySelector("#player-note").textContent.includes("audio.m4a is not beside")`,
     );
     assert.match((await page.textContent(".lacks")) ?? "", /no findings for 00:10–00:20/);
@@ -310,6 +473,25 @@ describe("report.html in Chromium, from file://", () => {
           );
           assert.ok(overflow <= 0, `${width} px: ${overflow} px too wide`);
         }
+      }
+    });
+  }
+
+  for (const [kind, about] of Object.entries(ODD_PAGES)) {
+    test(`a page of ${kind} is whole: axe finds nothing, nothing overflows, times read from the left`, async (t) => {
+      for (const width of WIDTHS) {
+        const { page, problems } = await open(t, about(), { width, dark: width === 768 });
+
+        assert.deepEqual(await runAxe(page), [], `${width} px`);
+        const overflow = await page.evaluate<number>(
+          `document.documentElement.scrollWidth - innerWidth`,
+        );
+        assert.ok(overflow <= 0, `${width} px: ${overflow} px too wide`);
+        const directions = await page.evaluate<string[]>(
+          `[...new Set([...document.querySelectorAll(".clock")].map((each) => getComputedStyle(each).direction))]`,
+        );
+        assert.ok(directions.every((direction) => direction === "ltr"));
+        assert.deepEqual(problems, []);
       }
     });
   }

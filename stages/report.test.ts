@@ -135,7 +135,9 @@ describe("the graph's picture", () => {
     const svg = drawGraph({ nodes, edges: edges.slice(0, 40) })?.svg ?? "";
 
     const texts = [
-      ...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)"( class="predicate")?>([^<]*)</g),
+      ...svg.matchAll(
+        /<text(?: data-[^>]*?)? x="([\d.]+)" y="([\d.]+)"( class="predicate")?>([^<]*)</g,
+      ),
     ];
     const boxes = texts.map(([, x, y, isEdge, words = ""]) => {
       const half = (words.length * (isEdge === undefined ? 8 : 5.5)) / 2;

@@ -37,6 +37,7 @@ const part = (text: string, min: number, max: number, random: Random): string | 
   const from = random.int(words.length - length + 1);
   return words.slice(from, from + length).join(" ");
 };
+/** What is taken away stands before another word: without its end, a sentence is a part of itself. */
 const replaceOnce = (
   text: string,
   pattern: RegExp,
@@ -83,6 +84,18 @@ const MAKERS: readonly (readonly [kind: string, label: Label, make: Maker])[] = 
     ({ said, at }) => {
       const [first, second] = [said[at], said[at + 1]];
       if (!isLong(first, 6) || !isLong(second, 6)) return undefined;
+      if (first.speaker !== second.speaker) return undefined;
+      const quote = `${first.text.split(" ").slice(-5).join(" ")} ${second.text.split(" ").slice(0, 5).join(" ")}`;
+      return { segment_ids: [first.id, second.id], quote };
+    },
+  ],
+  [
+    "the words of two people made one",
+    "unverified",
+    ({ said, at }) => {
+      const [first, second] = [said[at], said[at + 1]];
+      if (!isLong(first, 5) || !isLong(second, 5) || first.speaker === second.speaker)
+        return undefined;
       const quote = `${first.text.split(" ").slice(-5).join(" ")} ${second.text.split(" ").slice(0, 5).join(" ")}`;
       return { segment_ids: [first.id, second.id], quote };
     },
@@ -126,7 +139,7 @@ const MAKERS: readonly (readonly [kind: string, label: Label, make: Maker])[] = 
       isLong(said[at], 9)
         ? quoteOf(
             said[at],
-            replaceOnce(said[at].text, / the /, () => " "),
+            replaceOnce(said[at].text, / the (?=\p{L})/u, () => " "),
           )
         : undefined,
   ],
@@ -176,7 +189,7 @@ const MAKERS: readonly (readonly [kind: string, label: Label, make: Maker])[] = 
     ({ said, at }) =>
       quoteOf(
         said[at],
-        replaceOnce(said[at]?.text ?? "", / (?:not|never)(?= )/, () => ""),
+        replaceOnce(said[at]?.text ?? "", / (?:not|never)(?= \p{L})/u, () => ""),
       ),
   ],
   [
@@ -261,7 +274,12 @@ function makeSet(
   random: Random,
 ): { id: string; label: Label; kind: string; quoted: Quoted }[] {
   const plain = (text: string): string => text.toLowerCase();
-  const everything = plain(said.map(({ text }) => text).join(" "));
+  // What two people say one after the other is no sentence of either.
+  const everything = said.reduce(
+    (all, { text, speaker }, at) =>
+      `${all}${said[at - 1]?.speaker === speaker ? " " : "\n"}${plain(text)}`,
+    "",
+  );
   const textOf = new Map(said.map(({ id, text }) => [id, plain(text)]));
   const made = MAKERS.flatMap(([kind, label, make]) => {
     const found: { label: Label; kind: string; quoted: Quoted }[] = [];

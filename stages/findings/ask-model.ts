@@ -19,7 +19,7 @@ The summary has at most five sentences; sentiment.overall is one of positive, ne
 
 const evidence = z.array(z.object({ segment_id: z.string(), quote: z.string() })).default([]);
 
-export const ModelFindings = z.object({
+const Findings = z.object({
   entities: z
     .array(
       z.object({
@@ -40,7 +40,27 @@ export const ModelFindings = z.object({
   sentiment: z.object({ overall: z.string(), evidence }).nullish(),
   summary: z.object({ text: z.string(), evidence }).nullish(),
 });
-export type ModelFindings = z.infer<typeof ModelFindings>;
+export type ModelFindings = z.infer<typeof Findings>;
+
+/** A list left out, or null, is an empty one; an object with none of the lists is no answer. */
+export const ModelFindings = z
+  .unknown()
+  .refine((answer) => Object.keys(Findings.shape).some((name) => hasOwn(answer, name)), {
+    error: "it has none of the fields that were asked for",
+  })
+  .transform(withoutNulls)
+  .pipe(Findings);
+
+function hasOwn(value: unknown, name: string): boolean {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, name);
+}
+
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(([, each]) => each !== null);
+  return Object.fromEntries(kept.map(([key, each]) => [key, withoutNulls(each)]));
+}
 
 /** Segments at both ends of two chunks, so that what spans the border is whole in one. */
 const OVERLAP_SEGMENTS = 3;

@@ -1,11 +1,11 @@
 /**
  * From a model's answers to findings that can be trusted: every quote is looked up in the
- * transcript, one entity has one name over all chunks, and a relationship without a quote that was
- * said, or between things that nobody found, is left out.
+ * transcript, one entity has one name over all chunks, and a relationship without a verified quote,
+ * or between things that nobody found, is left out.
  */
 import { indexQuotes } from "../../core/ground-quote.ts";
 import type { QuoteIndex } from "../../core/ground-quote.ts";
-import { ENTITY_TYPES } from "../../core/intelligence.ts";
+import { ENTITY_TYPES, VERIFICATIONS } from "../../core/intelligence.ts";
 import type { Entity, Evidence, Intelligence, KeyMoment } from "../../core/intelligence.ts";
 import { safeLine } from "../../core/safe-text.ts";
 import type { Transcript } from "../../core/transcript.ts";
@@ -126,8 +126,9 @@ function relationshipsOf(
     const said = ground(each.evidence).filter(({ verification }) => verification !== "unverified");
     if (from === undefined || to === undefined || from === to) {
       drop("relationship of something that is no entity");
-    } else if (said.length === 0) drop("relationship without a quote that was said");
-    else {
+    } else if (!said.some(({ verification }) => verification === "verified")) {
+      drop("relationship without a verified quote");
+    } else {
       const what = safeLine(each.predicate, 200);
       const key = JSON.stringify([from, what.toLowerCase(), to]);
       const known = relationships.get(key);
@@ -202,14 +203,19 @@ function groundAll(
   );
 }
 
-/** The overlap of two chunks finds the same twice. */
+/** The overlap of two chunks finds the same twice: once is enough, and the better label is the true one. */
 function distinct(evidence: readonly Evidence[]): Evidence[] {
   const byPlace = new Map<string, Evidence>();
   for (const each of evidence) {
     const key = JSON.stringify([each.start, each.end, each.quote.toLowerCase()]);
-    if (!byPlace.has(key)) byPlace.set(key, each);
+    const known = byPlace.get(key);
+    if (known === undefined || isBetter(each, known)) byPlace.set(key, each);
   }
   return [...byPlace.values()].toSorted((a, b) => a.start - b.start);
+}
+
+function isBetter(a: Evidence, b: Evidence): boolean {
+  return VERIFICATIONS.indexOf(a.verification) < VERIFICATIONS.indexOf(b.verification);
 }
 
 function bestConfidence(evidence: readonly Evidence[]): number {

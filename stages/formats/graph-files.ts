@@ -21,6 +21,7 @@ const NODE_FIELDS = [
   { id: "type", type: "string" },
   { id: "confidence", type: "double" },
   { id: "mention_count", type: "int" },
+  { id: "verification", type: "string" },
 ] as const;
 const EDGE_FIELDS = [
   { id: "predicate", type: "string" },
@@ -68,6 +69,7 @@ export function toGexf(graph: KnowledgeGraph, { spells, quotes }: GraphTimes): s
         type: node.type,
         confidence: node.confidence,
         mention_count: node.mention_count,
+        verification: node.verification ?? "",
       }),
       ...spellsOf(spells.get(node.id)),
     ]),
@@ -114,13 +116,14 @@ export function toGraphMl(graph: KnowledgeGraph, { spells, quotes }: GraphTimes)
     const start = spells.get(id)?.[0]?.start;
     return start === undefined ? [] : [data(domain, "first_at", start)];
   };
-  const nodes = graph.nodes.map(({ id, label, type, confidence, mention_count: mentions }) =>
-    element("node", { id }, [
-      data("node", "label", label),
-      data("node", "type", type),
-      data("node", "confidence", confidence),
-      data("node", "mention_count", mentions),
-      ...firstAt("node", id),
+  const nodes = graph.nodes.map((node) =>
+    element("node", { id: node.id }, [
+      data("node", "label", node.label),
+      data("node", "type", node.type),
+      data("node", "confidence", node.confidence),
+      data("node", "mention_count", node.mention_count),
+      data("node", "verification", node.verification ?? ""),
+      ...firstAt("node", node.id),
     ]),
   );
   const edges = graph.edges.map(({ id, source, target, predicate, confidence }) =>

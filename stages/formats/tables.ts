@@ -16,7 +16,8 @@ export function entitiesCsv({ entities }: Intelligence): string {
     "verification",
   ];
   const rows = entities.map((entity) => {
-    const [first] = entity.evidence;
+    const said = entity.evidence.find(({ verification }) => verification !== "unverified");
+    const first = said ?? entity.evidence[0];
     return [
       entity.name,
       entity.type,

@@ -37,6 +37,8 @@ export interface GraphPicture {
   shown: number;
   total: number;
   edges: number;
+  /** Names in the picture that only a model speaks of. */
+  unverified: number;
 }
 
 interface Point {
@@ -44,6 +46,7 @@ interface Point {
   label: string;
   name: string;
   type: string;
+  isUnverified: boolean;
   radius: number;
   halfWidth: number;
   x: number;
@@ -90,11 +93,12 @@ export function drawGraph(graph: KnowledgeGraph): GraphPicture | undefined {
     shown: points.length,
     total: graph.nodes.length,
     edges: edges.length,
+    unverified: points.filter(({ isUnverified }) => isUnverified).length,
   };
 }
 
 function startPoint(node: KnowledgeGraph["nodes"][number], at: number): Point {
-  const { id, label: name, type, mention_count: mentions } = node;
+  const { id, label: name, type, mention_count: mentions, verification } = node;
   const label = name.length > MAX_LABEL_CHARS ? `${name.slice(0, MAX_LABEL_CHARS - 1)}…` : name;
   // A sunflower: an even start that depends on nothing but the order.
   const angle = at * 2.399963;
@@ -104,6 +108,7 @@ function startPoint(node: KnowledgeGraph["nodes"][number], at: number): Point {
     label,
     name,
     type,
+    isUnverified: verification === "unverified",
     radius: 6 + Math.min(12, 2.5 * Math.sqrt(mentions)),
     halfWidth: Math.max(20, (label.length * CHAR_WIDTH) / 2),
     x: Math.cos(angle) * distance,
@@ -159,10 +164,11 @@ function drawEdge(
   const [x, y] = [from.x + (to.x - from.x) * stop, from.y + (to.y - from.y) * stop];
   const place = taken && findPlace(from, to, predicate, taken);
   const title = escapeXml(`${from.name} — ${predicate} → ${to.name}`);
+  const ends = ` data-from="${escapeXml(from.id)}" data-to="${escapeXml(to.id)}"`;
   return {
-    line: `<line x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(x)}" y2="${round(y)}" class="edge" marker-end="url(#arrow)"><title>${title}</title></line>`,
+    line: `<line${ends} x1="${round(from.x)}" y1="${round(from.y)}" x2="${round(x)}" y2="${round(y)}" class="edge" marker-end="url(#arrow)"><title>${title}</title></line>`,
     words: place
-      ? `<text x="${round(place.x)}" y="${round(place.y)}" class="predicate">${escapeXml(predicate)}</text>`
+      ? `<text${ends} x="${round(place.x)}" y="${round(place.y)}" class="predicate">${escapeXml(predicate)}</text>`
       : "",
   };
 }
@@ -205,11 +211,13 @@ function overlaps(a: Box, b: Box): boolean {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
-/** Kinds differ in shape, not in colour alone. */
-function drawNode({ x, y, radius: r, label, name, type }: Point): string {
-  const title = `<title>${escapeXml(`${name} (${type})`)}</title>`;
+/** Kinds differ in shape, and what is unverified in its outline: not in colour alone. */
+function drawNode({ x, y, radius: r, label, name, type, id, isUnverified }: Point): string {
+  const about = isUnverified ? `${type}, unverified` : type;
+  const title = `<title>${escapeXml(`${name} (${about})`)}</title>`;
   const text = `<text x="${round(x)}" y="${round(y + r + LABEL_HEIGHT - 3)}">${escapeXml(label)}</text>`;
-  return `<g class="node type-${type.toLowerCase()}" data-name="${escapeXml(name)}">${title}${shapeOf(type, x, y, r)}${text}</g>`;
+  const kind = `node type-${type.toLowerCase()}${isUnverified ? " unverified" : ""}`;
+  return `<g class="${kind}" data-id="${escapeXml(id)}" data-name="${escapeXml(name)}">${title}${shapeOf(type, x, y, r)}${text}</g>`;
 }
 
 function shapeOf(type: string, x: number, y: number, r: number): string {

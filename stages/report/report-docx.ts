@@ -72,6 +72,10 @@ function writeReport(view: ReportView, docx: Docx): Paragraph[] {
     ...view.lacks.map(({ stage, why }) => bold(`Missing (${stage}): ${why}`)),
     heading("Summary"),
     view.summary === null ? none("No summary was written.") : text(view.summary),
+    ...(view.summary !== null && view.summary_is_unverified
+      ? [bold("unverified: no quote supports it")]
+      : []),
+    ...view.summary_quotes.map((each) => quote(each)),
     ...view.key_points.map((each) => point(`“${each}”`)),
     ...(view.sentiment === null
       ? []
@@ -82,7 +86,7 @@ function writeReport(view: ReportView, docx: Docx): Paragraph[] {
         ]),
     ...(view.topics.length === 0
       ? []
-      : [heading("Topics"), ...view.topics.map(({ name }) => point(name))]),
+      : [heading("Topics"), ...view.topics.map((topic) => point(describeTopic(topic)))]),
     heading("Key moments"),
     ...(view.moments.length === 0 ? [none("None was found.")] : []),
     ...view.moments.map((moment) =>
@@ -99,13 +103,19 @@ function writeReport(view: ReportView, docx: Docx): Paragraph[] {
   ];
 }
 
+function describeTopic({ name, quotes: [first] }: ReportView["topics"][number]): string {
+  if (first === undefined) return name;
+  return first.is_unverified ? `${name} (unverified)` : `${name} [${first.span}]`;
+}
+
 function writeEntities(
   group: ReportView["entity_groups"][number],
   { heading, lead, quote }: Paragraphs,
 ): Paragraph[] {
   const entities = group.entities.flatMap((entity) => {
     const aliases = entity.aliases === "" ? "" : ` · also: ${entity.aliases}`;
-    const name = lead([`*${entity.name}`, ` · mentioned ${entity.mentions}×`, aliases]);
+    const mentioned = entity.is_unverified ? "*unverified" : `mentioned ${entity.mentions}×`;
+    const name = lead([`*${entity.name}`, " · ", mentioned, aliases]);
     return [name, ...entity.quotes.map((each) => quote(each))];
   });
   return [heading(group.name, "HEADING_2"), ...entities];
@@ -133,14 +143,15 @@ function writeMethod(method: ReportView["method"]): string[] {
 
 /** `[00:12:31–00:12:44] Name: “…”`, linked where the source is on the web. */
 function writeQuote(
-  { span, link, speaker, text, verification }: QuoteView,
+  { span, link, speaker, text, verification, doubt }: QuoteView,
   after: string,
   { ExternalHyperlink, TextRun }: Docx,
 ): Child[] {
   const times = `[${span}]`;
   // A relative link would mean a folder that the document is no longer in.
   const isWeb = link !== null && /^https?:/.test(link);
-  const label = verification === "verified" ? "" : ` (${verification})`;
+  const doubts = [...(verification === "verified" ? [] : [verification]), doubt].filter(Boolean);
+  const label = doubts.length === 0 ? "" : ` (${doubts.join("; ")})`;
   return [
     isWeb
       ? new ExternalHyperlink({

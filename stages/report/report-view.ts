@@ -1,5 +1,5 @@
 /** What the report's templates and its DOCX see: plain data, already in words, no code. */
-import { VERIFICATIONS } from "../../core/intelligence.ts";
+import { VERIFICATIONS, bestVerification } from "../../core/intelligence.ts";
 import type { Entity, Evidence, Intelligence, KnowledgeGraph } from "../../core/intelligence.ts";
 import type { MediaInfo } from "../../core/media-info.ts";
 import { formatUsd } from "../../core/money.ts";
@@ -11,8 +11,8 @@ import { formatClock } from "../formats/timecode.ts";
 import { drawGraph } from "./graph-svg.ts";
 import type { GraphPicture } from "./graph-svg.ts";
 import { formatSpan, linkTo, parseWebAddress } from "./links.ts";
-import { viewSpeakers, viewTimeline, viewTurns } from "./view-parts.ts";
-import type { SpeakerView, TimelineRow, TurnView } from "./view-parts.ts";
+import { doubtsOf, viewSpeakers, viewTime, viewTimeline, viewTurns } from "./view-parts.ts";
+import type { LinkOf, SpeakerView, TimeView, TimelineRow, TurnView } from "./view-parts.ts";
 
 export interface ReportInput {
   item: ItemInfo;
@@ -44,9 +44,11 @@ const TYPE_NAMES: Record<Entity["type"], string> = {
   ORDINAL: "Numbers",
 };
 const GROUP_ORDER = [...new Set(Object.values(TYPE_NAMES))];
-/** A report shows the first quotes of an entity; core.json has them all. */
+/** A report shows the first quotes of an entity, and the seconds of so many more of them. */
 const MAX_QUOTES = 5;
+const MAX_MORE_TIMES = 195;
 const MAX_QUOTE_CHARS = 2_000;
+const OFFLINE_RULES = "offline-rules";
 
 export interface QuoteView {
   span: string;
@@ -58,6 +60,8 @@ export interface QuoteView {
   is_unverified: boolean;
   is_repaired: boolean;
   verification: Evidence["verification"];
+  /** Why the words of the transcript may be none that were said; empty: nothing is wrong there. */
+  doubt: string;
 }
 
 interface MomentView extends QuoteView {
@@ -72,8 +76,11 @@ interface EntityView {
   mentions: number;
   aliases: string;
   confidence: number;
+  /** Only a model says that it was spoken of. */
+  is_unverified: boolean;
   quotes: QuoteView[];
-  more: number;
+  /** Where else it is spoken of. */
+  more: TimeView[];
 }
 
 interface RelationshipView {
@@ -100,6 +107,8 @@ export interface ReportView {
   /** BCP 47: the language of what was said. The report's own words are English. */
   language: string;
   summary: string | null;
+  /** No quote that was said supports it. */
+  summary_is_unverified: boolean;
   summary_quotes: QuoteView[];
   sentiment: { overall: string; quotes: QuoteView[] } | null;
   topics: { name: string; quotes: QuoteView[] }[];
@@ -107,10 +116,14 @@ export interface ReportView {
   moments: MomentView[];
   speakers: SpeakerView[];
   timeline: TimelineRow[];
+  /** What a line of the timeline stands for. */
+  timeline_seconds: number;
   /** Clocks under the timeline: start, quarters, end. */
   ticks: string[];
   entity_groups: { name: string; entities: EntityView[] }[];
   entity_count: number;
+  /** A name, a relationship or a moment, that is. */
+  has_findings: boolean;
   relationships: RelationshipView[];
   graph: GraphPicture | null;
   turns: TurnView[];
@@ -120,6 +133,8 @@ export interface ReportView {
   method: {
     transcript: string;
     findings: string;
+    /** No model was asked for the findings. */
+    by_rules: boolean;
     quotes: number;
     verified: number;
     repaired: number;
@@ -138,10 +153,15 @@ export function buildView(input: ReportInput, player: string | null): ReportView
   const { entities, relationships, key_moments: moments } = intelligence;
   const sound = media.has_audio ? player : null;
   const linkOf = (start: number, end: number): string | null => linkTo(item.url, sound, start, end);
-  const quoteOf = quoteViewer(linkOf);
+  const quoteOf = quoteViewer(linkOf, doubtsOf(transcript));
   const anchors = new Map(entities.map((entity, at) => [entity, `name-${at + 1}`]));
   const anchorOf = (entity: Entity): string => anchors.get(entity) ?? "names";
   const { topic_evidence: supported = [], summary_evidence: summaryQuotes = [] } = intelligence;
+  // Captions may go on after the sound.
+  const seconds = transcript.segments.reduce(
+    (most, { end }) => Math.max(most, end),
+    media.duration,
+  );
   return {
     title: safeLine(item.title ?? media.title ?? withoutExtension(item.file_name), 300),
     file_name: safeLine(item.file_name, 300),
@@ -155,11 +175,13 @@ export function buildView(input: ReportInput, player: string | null): ReportView
     has_video: media.has_video,
     language: transcript.language ?? "",
     summary: intelligence.summary,
+    summary_is_unverified:
+      intelligence.provider !== OFFLINE_RULES && bestVerification(summaryQuotes) === "unverified",
     summary_quotes: summaryQuotes.slice(0, MAX_QUOTES).map(quoteOf),
     sentiment: viewSentiment(intelligence, quoteOf),
     topics: intelligence.topics.map((name) => ({
       name,
-      quotes: (supported.find((topic) => topic.name === name)?.evidence ?? [])
+      quotes: saidFirst(supported.find((topic) => topic.name === name)?.evidence ?? [])
         .slice(0, MAX_QUOTES)
         .map(quoteOf),
     })),
@@ -171,10 +193,12 @@ export function buildView(input: ReportInput, player: string | null): ReportView
       significance: moment.significance,
     })),
     speakers: viewSpeakers(transcript),
-    timeline: viewTimeline(intelligence, anchorOf, media.duration, linkOf),
-    ticks: [0, 0.25, 0.5, 0.75, 1].map((part) => formatClock(media.duration * part)),
-    entity_groups: groupEntities(entities, quoteOf, anchorOf),
+    timeline: viewTimeline(intelligence, anchorOf, seconds, linkOf),
+    timeline_seconds: seconds,
+    ticks: [0, 0.25, 0.5, 0.75, 1].map((part) => formatClock(seconds * part)),
+    entity_groups: groupEntities(entities, quoteOf, anchorOf, linkOf),
     entity_count: entities.length,
+    has_findings: entities.length + relationships.length + moments.length > 0,
     relationships: relationships.map((relationship) => ({
       id: relationship.id,
       subject: relationship.subject,
@@ -195,10 +219,16 @@ function withoutExtension(fileName: string): string {
   return fileName.replace(/(?<=.)\.[A-Za-z0-9]{2,5}$/, "");
 }
 
+type Quoted = Pick<
+  Evidence,
+  "quote" | "start" | "end" | "speaker" | "verification" | "segment_ids"
+>;
+
 function quoteViewer(
-  linkOf: (start: number, end: number) => string | null,
-): (evidence: Pick<Evidence, "quote" | "start" | "end" | "speaker" | "verification">) => QuoteView {
-  return ({ quote, start, end, speaker, verification }) => ({
+  linkOf: LinkOf,
+  doubts: ReadonlyMap<string, string>,
+): (evidence: Quoted) => QuoteView {
+  return ({ quote, start, end, speaker, verification, segment_ids: ids }) => ({
     span: formatSpan(start, end),
     seconds: start,
     end,
@@ -210,7 +240,16 @@ function quoteViewer(
     is_unverified: verification === "unverified",
     is_repaired: verification === "repaired",
     verification,
+    doubt:
+      verification === "unverified" ? "" : (ids.flatMap((id) => doubts.get(id) ?? [])[0] ?? ""),
   });
+}
+
+/** What was said before what was not, else in their order. */
+function saidFirst(evidence: readonly Evidence[]): Evidence[] {
+  return evidence.toSorted(
+    (a, b) => Number(a.verification === "unverified") - Number(b.verification === "unverified"),
+  );
 }
 
 function viewSentiment(
@@ -226,6 +265,7 @@ function groupEntities(
   entities: readonly Entity[],
   quoteOf: (evidence: Evidence) => QuoteView,
   anchorOf: (entity: Entity) => string,
+  linkOf: LinkOf,
 ): ReportView["entity_groups"] {
   const groups = new Map<string, EntityView[]>();
   for (const entity of entities) {
@@ -239,8 +279,12 @@ function groupEntities(
       mentions: entity.mention_count,
       aliases: entity.aliases.join(", "),
       confidence: Math.round(entity.confidence * 100),
-      quotes: entity.evidence.slice(0, MAX_QUOTES).map(quoteOf),
-      more: Math.max(0, entity.evidence.length - MAX_QUOTES),
+      is_unverified: bestVerification(entity.evidence) === "unverified",
+      quotes: saidFirst(entity.evidence).slice(0, MAX_QUOTES).map(quoteOf),
+      more: saidFirst(entity.evidence)
+        .slice(MAX_QUOTES, MAX_QUOTES + MAX_MORE_TIMES)
+        .filter(({ verification }) => verification !== "unverified")
+        .map(({ start, end }) => viewTime(start, end, linkOf)),
     });
   }
   return GROUP_ORDER.flatMap((name) => {
@@ -251,11 +295,13 @@ function groupEntities(
 
 function describeMethod(input: ReportInput): ReportView["method"] {
   const { transcript, intelligence, provenance } = input;
+  const { topic_evidence: topics = [], summary_evidence: summary = [], sentiment } = intelligence;
+  const supported = [...intelligence.entities, ...intelligence.relationships, ...topics];
   const quotes = [
-    ...[...intelligence.entities, ...intelligence.relationships].flatMap(
-      ({ evidence }) => evidence,
-    ),
+    ...supported.flatMap(({ evidence }) => evidence),
     ...intelligence.key_moments,
+    ...summary,
+    ...(sentiment?.evidence ?? []),
   ];
   const [verified, repaired, unverified] = VERIFICATIONS.map(
     (label) => quotes.filter(({ verification }) => verification === label).length,
@@ -263,6 +309,7 @@ function describeMethod(input: ReportInput): ReportView["method"] {
   return {
     transcript: describeTranscript(transcript),
     findings: describeFindings(intelligence),
+    by_rules: intelligence.provider === OFFLINE_RULES,
     quotes: quotes.length,
     verified: verified ?? 0,
     repaired: repaired ?? 0,
@@ -289,7 +336,7 @@ function describeTranscript({ provider, model }: Transcript): string {
 }
 
 function describeFindings({ provider, model }: Intelligence): string {
-  if (provider === "offline-rules") {
+  if (provider === OFFLINE_RULES) {
     return "fixed rules on this machine; no model was asked, and rules miss what they don't know";
   }
   return model === null ? provider : `${provider}, model ${model}`;

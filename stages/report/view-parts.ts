@@ -46,9 +46,15 @@ export interface TimelineRow {
   name: string;
   /** Anchor of the name's card, or of the moments. */
   anchor: string;
-  marks: { percent: number; width: number; seconds: number }[];
-  times: { clock: string; seconds: number; link: string | null }[];
+  marks: { percent: number; width: number; seconds: number; clock: string }[];
+  times: TimeView[];
   more: number;
+}
+
+export interface TimeView {
+  clock: string;
+  seconds: number;
+  link: string | null;
 }
 
 export type LinkOf = (start: number, end: number) => string | null;
@@ -64,9 +70,27 @@ export function viewTurns(transcript: Transcript, linkOf: LinkOf): TurnView[] {
       clock: formatClock(segment.start),
       link: linkOf(segment.start, segment.end),
       word_times: timesOfWords(segment),
-      flags: (segment.flags ?? []).map((flag) => FLAG_WORDS[flag]).join("; "),
+      flags: describeFlags(segment),
     })),
   }));
+}
+
+function describeFlags({ flags = [] }: Segment): string {
+  return flags.map((flag) => FLAG_WORDS[flag]).join("; ");
+}
+
+/** By segment: why its words may be none that were said. A quote of it is worth no more than they. */
+export function doubtsOf({ segments }: Transcript): ReadonlyMap<string, string> {
+  return new Map(
+    segments.flatMap((segment) => {
+      const why = describeFlags(segment);
+      return why === "" ? [] : [[segment.id, why] as const];
+    }),
+  );
+}
+
+export function viewTime(start: number, end: number, linkOf: LinkOf): TimeView {
+  return { clock: formatClock(start), seconds: start, link: linkOf(start, end) };
 }
 
 /** Only where there is one time for each word that is shown: a wrong second is worse than none. */
@@ -104,11 +128,15 @@ interface Timed {
   verification: Verification;
 }
 
-/** Key moments first, then the names that are quoted most; what nobody said has no place in time. */
+/**
+ * Key moments first, then the names that are quoted most; what nobody said has no place in time.
+ *
+ * @param seconds what a whole line stands for.
+ */
 export function viewTimeline(
   { key_moments: moments, entities }: Intelligence,
   anchorOf: (entity: Entity) => string,
-  duration: number,
+  seconds: number,
   linkOf: LinkOf,
 ): TimelineRow[] {
   const rows = [
@@ -123,7 +151,6 @@ export function viewTimeline(
         quotes: entity.evidence as readonly Timed[],
       })),
   ];
-  const length = Math.max(duration, ...rows.flatMap(({ quotes }) => quotes.map(({ end }) => end)));
   return rows.flatMap(({ name, anchor, quotes }) => {
     const said = quotes
       .filter(({ verification }) => verification !== "unverified")
@@ -133,15 +160,12 @@ export function viewTimeline(
       name,
       anchor,
       marks: said.map(({ start, end }) => ({
-        percent: round((start / length) * 100),
-        width: Math.max(0.4, round(((end - start) / length) * 100)),
+        percent: round((start / seconds) * 100),
+        width: Math.max(0.4, round(((end - start) / seconds) * 100)),
         seconds: start,
-      })),
-      times: said.slice(0, MAX_LISTED_TIMES).map(({ start, end }) => ({
         clock: formatClock(start),
-        seconds: start,
-        link: linkOf(start, end),
       })),
+      times: said.slice(0, MAX_LISTED_TIMES).map(({ start, end }) => viewTime(start, end, linkOf)),
       more: Math.max(0, said.length - MAX_LISTED_TIMES),
     };
   });
