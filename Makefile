@@ -15,7 +15,7 @@ CLI := ./bin/clipscribe
 EXPAND := f="$$FILE"; case $$f in "~/"*) f="$$HOME/$${f:2}" ;; esac
 
 .PHONY: help install build run up sync plan validate doctor tour new-stage schema test test-readers test-download check lint format \
-  test-cloud emulator campaign-night campaign-drops bench-watch bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-upload bench-small bench-resume bench-fetch bench-evidence bench-report bench-estimate bench-cost bench-batch bench-recovery bench-latency bench-throughput approve clean
+  test-cloud emulator campaign-night campaign-notify campaign-push campaign-drops bench-watch bench-noop bench-stage bench-start campaign-kill campaign-mutants campaign-large campaign-paid bench-upload bench-small bench-resume bench-fetch bench-evidence bench-report bench-estimate bench-cost bench-batch bench-recovery bench-latency bench-throughput approve clean
 
 help:
 	@echo "make run [FILE=path]     process a file, a folder or a list of URLs; default: the sample"
@@ -28,7 +28,7 @@ help:
 	@echo "make new-stage NAME=x    a stage from the template, with its test"
 	@echo "make validate · doctor · format · clean · test-readers · test-download"
 	@echo "make bench-noop · bench-stage · bench-start · campaign-kill SEED=n · campaign-drops SEED=n · campaign-mutants · campaign-large · campaign-paid"
-	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-batch · bench-recovery · bench-latency · bench-throughput · campaign-night SEED=n · campaign-notify SEED=n"
+	@echo "make bench-evidence [DIR=sets] · bench-report · bench-estimate · bench-cost · bench-batch · bench-recovery · bench-latency · bench-throughput · campaign-night SEED=n · campaign-notify SEED=n · campaign-push SEED=n"
 	@echo "make bench-upload [RCLONE_CURRENT=program] · bench-small · bench-resume · bench-fetch"
 
 install:
@@ -122,7 +122,7 @@ bench-report: install
 	@./scripts/install-tools chromium
 	@$(NODE) bench/bench-report.ts
 
-bench-noop bench-stage bench-start bench-estimate bench-cost bench-batch bench-recovery campaign-night campaign-notify campaign-drops campaign-kill campaign-mutants campaign-large campaign-paid: install
+bench-noop bench-stage bench-start bench-estimate bench-cost bench-batch bench-recovery campaign-night campaign-notify campaign-push campaign-drops campaign-kill campaign-mutants campaign-large campaign-paid: install
 	@./scripts/install-tools ffmpeg ffprobe 'bwrap?'
 	@if [ $@ = bench-noop ]; then ./scripts/install-tools ninja make snakemake; fi
 	@$(NODE) bench/$@.ts
