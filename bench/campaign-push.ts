@@ -22,6 +22,7 @@ import { openCloudWorld } from "../samples/cloud-world.ts";
 import { submitTo } from "../samples/submit-to.ts";
 import { openRandom } from "./evidence/random.ts";
 import { checkBucket } from "./night-check.ts";
+import { openNightReader } from "./night-reader.ts";
 import { checkPushed } from "./push-check.ts";
 import type { Pushed } from "./push-check.ts";
 
@@ -84,7 +85,8 @@ for (const child of runners) child.kill("SIGTERM");
 await Promise.all(ends);
 
 const checked = await checkPushed(cloud.store, { pushed, items, dir });
-const bucket = await checkBucket(cloud.emulator.address, "me");
+using reader = openNightReader(cloud.emulator.address, "me");
+const bucket = await checkBucket(reader, { texts: new Map(), secrets: [] });
 const problems = [...troubles, ...left, ...checked.problems, ...bucket.problems];
 const seconds = Math.round((Date.now() - startedMs) / 1000);
 const missed = Object.entries({

@@ -65,6 +65,8 @@ export async function checkBucket(
 function isInRoom(key: string, user: string): boolean {
   const [room = "", second, third] = key.split("/");
   if (room === "sys") return SYSTEM.test(key);
+  // Nobody's own.
+  if (room === "pipelines") return true;
   return ROOMS.includes(room) && (room === "inbox" ? third : second) === user;
 }
 
