@@ -14,7 +14,7 @@ import type { PipelineIndex } from "../core/pushed-pipeline.ts";
 import { INSTALL_ROOT, readVersion } from "./install.ts";
 
 /** Part of every bundle's index: a new esbuild or new options make all stages anew. */
-const TOOLCHAIN = "esbuild 0.28.2, options 1";
+const TOOLCHAIN = "esbuild 0.28.2, options 2";
 const MAX_TEXT_BYTES = 1024 * 1024;
 
 export interface LoadedPipeline {

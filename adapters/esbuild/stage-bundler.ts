@@ -7,7 +7,7 @@
  * An index by size, modification time and inode of every bundled file lets an unchanged stage
  * load without starting esbuild.
  */
-import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -129,22 +129,23 @@ async function importBundle(uses: string, path: string): Promise<{ default?: unk
 }
 
 async function bundle(
-  root: string,
+  folder: string,
   path: string,
   index: Index,
   options: StageBundlerOptions,
 ): Promise<z.infer<typeof IndexEntry>> {
   await stat(path).catch((cause: unknown) => {
     throw new ClipscribeError("config", "there is no such stage file", {
-      details: { file: relative(root, path) },
+      details: { file: relative(folder, path) },
       hint: "check `uses:`; paths are relative to pipeline.yaml",
       cause,
     });
   });
+  const root = await realpath(folder);
   await mkdir(options.cacheDir, { recursive: true });
   index.zod ||= await bundleZod(options);
   const { build } = await import("esbuild");
-  const entry = `./${relative(root, path).split(sep).join("/")}`;
+  const entry = `./${relative(folder, path).split(sep).join("/")}`;
   const zodFile = index.zod;
   const result = await build({
     stdin: {
@@ -172,9 +173,10 @@ async function bundle(
       },
     ],
   }).catch((cause: unknown) => {
-    throw describeBuildFailure(cause, relative(root, path));
+    throw describeBuildFailure(cause, relative(folder, path));
   });
-  const code = result.outputFiles[0]?.contents ?? new Uint8Array();
+  const packages = relative(root, await realpath(options.packagesDir));
+  const code = withoutPlace(result.outputFiles[0]?.text ?? "", packages);
   const digest = sha256Of(code);
   await writeWhole(join(options.cacheDir, `${digest}.mjs`), code);
   const inputs: z.infer<typeof IndexEntry>["inputs"] = [];
@@ -185,6 +187,18 @@ async function bundle(
     inputs.push([absolute, info.size, info.mtimeMs, info.ino]);
   }
   return { digest, inputs };
+}
+
+/**
+ * esbuild names each file by its path from the pipeline's folder, in comments and in the names of CommonJS
+ * modules. Where this machine keeps its packages is no part of the code: elsewhere the same stage has the
+ * same digest, and is not paid for again.
+ */
+function withoutPlace(code: string, packages: string): string {
+  const place = packages.split(sep).join("/");
+  return code
+    .replaceAll(`\n// ${place}/`, "\n// node_modules/")
+    .replaceAll(`\n  "${place}/`, '\n  "node_modules/');
 }
 
 async function bundleZod(options: StageBundlerOptions): Promise<string> {
