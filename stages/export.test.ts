@@ -35,6 +35,18 @@ function transcriptOf(
   };
 }
 
+/** Seconds of the cues of a SubRip file. */
+function timesOf(srt: string): { start: number; end: number }[] {
+  const seconds = (text = ""): number => {
+    const [hours = 0, minutes = 0, rest = 0] = text.replace(",", ".").split(":").map(Number);
+    return Math.round((hours * 3600 + minutes * 60 + rest) * 1000) / 1000;
+  };
+  return [...srt.matchAll(/^(\S+) --> (\S+)$/gm)].map(([, from, to]) => ({
+    start: seconds(from),
+    end: seconds(to),
+  }));
+}
+
 async function publish(t: TestContext, transcript: Transcript) {
   const media = {
     schema: 1,
@@ -203,6 +215,66 @@ describe("subtitles", () => {
           }
         },
       ),
+    );
+  });
+
+  test("quick words have a second each, one after the other; a long sentence ends where the next begins", () => {
+    const turn = (at: number, start: number, end: number, text: string): Segment => ({
+      id: segmentId(at),
+      start,
+      end,
+      text,
+      speaker: at % 2 === 0 ? "Ada" : "Bob",
+    });
+    const segments = [
+      turn(0, 0, 0.3, "Yes."),
+      turn(1, 0.4, 0.8, "No."),
+      turn(2, 3, 9, "I was about to say that"),
+      turn(3, 5, 6, "you never say it."),
+      turn(4, 7, 7.4, "word ".repeat(30)),
+    ];
+
+    const times = timesOf(toSrt({ ...transcriptOf(), segments }));
+
+    assert.deepEqual(
+      times.slice(0, 4).map(({ start, end }) => [start, end]),
+      [
+        [0, 1],
+        [1, 2],
+        [3, 5],
+        [5, 6],
+      ],
+    );
+    assert.ok(times.every(({ start, end }) => end - start >= 1));
+  });
+
+  test("SubRip shows one cue at a time, seven seconds at most, however people talk", () => {
+    const turn = fc.record({
+      words: fc.integer({ min: 1, max: 40 }),
+      pause: fc.double({ min: -2, max: 3, noNaN: true }),
+      perWord: fc.double({ min: 0.12, max: 0.6, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(fc.array(turn, { minLength: 1, maxLength: 40 }), (turns) => {
+        let clock = 5;
+        const lines = turns.map(({ words, pause, perWord }, at) => {
+          const start = Math.max(0, clock + pause);
+          clock = start + words * perWord;
+          const text = Array.from({ length: words }, (_, place) => `word${place}`).join(" ");
+          const speaker = at % 2 === 0 ? "Ada" : "Bob";
+          return { id: segmentId(at), start, end: clock, text, speaker };
+        });
+        const segments = lines.toSorted((a, b) => a.start - b.start);
+
+        const srt = toSrt({ ...transcriptOf(), segments });
+
+        const times = timesOf(srt);
+        assert.ok(times.length >= segments.length);
+        for (const [at, { start, end }] of times.entries()) {
+          assert.ok(end > start && end - start <= 7.0001);
+          assert.ok(start >= (times[at - 1]?.end ?? 0), `cue ${at + 1} covers the one before it`);
+        }
+      }),
     );
   });
 

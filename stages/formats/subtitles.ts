@@ -7,6 +7,10 @@ const MAX_LINE_CHARS = 42;
 const MAX_LINES = 2;
 const MIN_CUE_S = 1;
 const MAX_CUE_S = 7;
+/** Words that come later than this are another sentence's: rather a cue that is too short. */
+const MAX_LATE_S = 2;
+const HURRIED_CUE_S = 0.4;
+const EPSILON_S = 0.001;
 
 export interface SubtitleCue {
   start: number;
@@ -17,26 +21,53 @@ export interface SubtitleCue {
 
 export function toSrt(transcript: Transcript): string {
   let speaker: string | null = null;
-  const blocks: string[] = [];
-  for (const segment of transcript.segments) {
+  const { segments } = transcript;
+  const cues = segments.flatMap((segment, at) => {
     const isChange = segment.speaker !== null && segment.speaker !== speaker;
     speaker = segment.speaker ?? speaker;
     const prefix = isChange ? `${oneLine(segment.speaker ?? "").toUpperCase()}: ` : "";
-    for (const { start, end, lines } of toCues(segment, prefix)) {
-      const times = `${formatTimecode(start, ",")} --> ${formatTimecode(end, ",")}`;
-      // A line that looks like a timing would begin a cue of its own.
-      const text = lines.map((line) => line.replaceAll("-->", "→")).join("\n");
-      blocks.push(`${blocks.length + 1}\n${times}\n${text}\n`);
-    }
-  }
+    return toCues(segment, prefix, segments[at + 1]?.start);
+  });
+  const blocks = spaceOut(cues).map(({ start, end, lines }, at) => {
+    const times = `${formatTimecode(start, ",")} --> ${formatTimecode(end, ",")}`;
+    // A line that looks like a timing would begin a cue of its own.
+    const text = lines.map((line) => line.replaceAll("-->", "→")).join("\n");
+    return `${at + 1}\n${times}\n${text}\n`;
+  });
   return blocks.join("\n");
+}
+
+/**
+ * One cue at a time, each long enough to be read: where people talk quickly or at once, a cue ends
+ * with its second and the next one comes a little late. WebVTT needs none of it: its cues may overlap.
+ */
+function spaceOut(cues: readonly SubtitleCue[]): SubtitleCue[] {
+  const spaced: SubtitleCue[] = [];
+  for (const cue of cues) {
+    const last = spaced.at(-1);
+    if (last !== undefined && last.end > cue.start) {
+      const isLate = last.start - cue.start > MAX_LATE_S - MIN_CUE_S;
+      const least = isLate ? HURRIED_CUE_S : MIN_CUE_S;
+      last.end = Math.min(last.end, Math.max(cue.start, last.start + least));
+    }
+    const start = roundToMs(Math.max(cue.start, last?.end ?? 0));
+    const length = Math.min(MAX_CUE_S, Math.max(MIN_CUE_S, cue.end - start));
+    spaced.push({ ...cue, start, end: roundToMs(start + length) });
+  }
+  return spaced;
+}
+
+/** What is written: a second that is rounded twice may be a millisecond short. */
+function roundToMs(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000;
 }
 
 export function toVtt(transcript: Transcript, note: string): string {
   const blocks = [`WEBVTT\n\nNOTE\n${escapeVtt(note).replaceAll("-->", "→")}\n`];
-  for (const segment of transcript.segments) {
+  const { segments } = transcript;
+  for (const [at, segment] of segments.entries()) {
     const voice = segment.speaker === null ? "" : `<v ${voiceName(segment.speaker)}>`;
-    const cues = timedCues(segment) ?? toCues(segment, "").map(toVttCue);
+    const cues = timedCues(segment) ?? toCues(segment, "", segments[at + 1]?.start).map(toVttCue);
     for (const { start, end, text } of cues) {
       const times = `${formatTimecode(start, ".")} --> ${formatTimecode(end, ".")}`;
       blocks.push(`${times}\n${voice}${text}\n`);
@@ -93,8 +124,15 @@ function timedCues({ text, words = [] }: Segment): VttCue[] | undefined {
   });
 }
 
-/** Cuts a segment into cues whose time follows the length of their text. */
-export function toCues(segment: Segment, prefix: string): SubtitleCue[] {
+/**
+ * Cuts a segment into cues whose time follows the length of their text, with a second for each where
+ * there is one before `until`.
+ */
+export function toCues(
+  segment: Segment,
+  prefix: string,
+  until = Number.POSITIVE_INFINITY,
+): SubtitleCue[] {
   const lines = wrap(prefix + oneLine(segment.text));
   const groups: string[][] = [];
   const duration = Math.max(0, segment.end - segment.start);
@@ -105,12 +143,16 @@ export function toCues(segment: Segment, prefix: string): SubtitleCue[] {
   const perCue = Math.max(1, Math.min(MAX_LINES, Math.ceil(lines.length / wanted)));
   for (let at = 0; at < lines.length; at += perCue) groups.push(lines.slice(at, at + perCue));
   const total = groups.reduce((sum, group) => sum + group.join(" ").length, 0) || 1;
+  const least = groups.length * MIN_CUE_S;
+  const whole = Math.max(duration, Math.min(least, until - segment.start), EPSILON_S);
+  const each = whole >= least ? MIN_CUE_S : 0;
+  const shared = whole - each * groups.length;
   let start = segment.start;
   return groups.map((group) => {
-    const share = (group.join(" ").length / total) * duration;
-    const length = Math.min(MAX_CUE_S, Math.max(groups.length === 1 ? MIN_CUE_S : 0.001, share));
-    const cue = { start, end: start + length, lines: group, speaker: segment.speaker };
-    start += share;
+    const length = each + (group.join(" ").length / total) * shared;
+    const end = start + Math.min(MAX_CUE_S, Math.max(EPSILON_S, length));
+    const cue = { start, end, lines: group, speaker: segment.speaker };
+    start += length;
     return cue;
   });
 }
