@@ -206,6 +206,8 @@ export interface TranscribeAnswer {
     confidence?: number;
     words?: { text: string; start: number; end: number; confidence?: number }[];
   }[];
+  /** The server tells no times: the one segment is all that was said, over the whole sound. */
+  isUntimed?: boolean;
 }
 
 export interface ChatRequest<Answer> {

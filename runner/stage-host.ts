@@ -100,8 +100,8 @@ export function createStageHost(
         transcriber.estimateUsd(request),
         (signal) => sendSound(run, stage.id, transcriber, request, signal),
       );
-      const { language: heard, segments } = answer as TranscribeAnswer;
-      return { language: heard, segments };
+      const { language: heard, segments, isUntimed = false } = answer as TranscribeAnswer;
+      return { language: heard, segments, ...(isUntimed && { isUntimed }) };
     },
     async chat(call) {
       const chat = provider;

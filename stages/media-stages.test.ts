@@ -320,6 +320,53 @@ describe("transcribe", () => {
     await assert.rejects(runStage(t, transcribe, { input: { media } }), hasKind("missing"));
   });
 
+  test("a server without times is asked piece by piece, cut where it is silent", async (t) => {
+    // Three tones of eight, ten and twenty seconds, a second of silence after each.
+    const tone = (seconds: number) => [
+      "-f",
+      "lavfi",
+      "-t",
+      `${seconds}`,
+      "-i",
+      "sine=frequency=300",
+    ];
+    const pause = [
+      "-f",
+      "lavfi",
+      "-t",
+      "1",
+      "-i",
+      "anullsrc=channel_layout=mono:sample_rate=44100",
+    ];
+    const inputs = [8, 10, 20].flatMap((seconds) => [...tone(seconds), ...pause]);
+    const joined = ["-filter_complex", "[0][1][2][3][4][5]concat=n=6:v=0:a=1", "-ar", "16000"];
+    const path = file("pauses.ogg");
+    execFileSync("ffmpeg", ["-v", "error", "-y", ...inputs, ...joined, "-c:a", "libopus", path]);
+    const asked: number[] = [];
+
+    const { json } = await runStage(t, transcribe, {
+      input: { media: { ...media, duration: 41 }, audio: path },
+      params: { at_once: 1 },
+      tools,
+      provider: { provider: "openai-compatible", model: "voxtral" },
+      transcribe: ({ durationSeconds }) => {
+        asked.push(Math.round(durationSeconds));
+        const all = { start: 0, end: durationSeconds, text: `part ${asked.length}`, speaker: null };
+        return Promise.resolve({ language: "en", segments: [all], isUntimed: true });
+      },
+    });
+
+    assert.deepEqual(asked, [41, 20, 21]);
+    const { segments } = json["transcript"] as Transcript;
+    assert.deepEqual(
+      segments.map(({ text, start, end }) => [text, Math.round(start), Math.round(end)]),
+      [
+        ["part 2", 0, 19],
+        ["part 3", 20, 40],
+      ],
+    );
+  });
+
   test("a configured transcriber is asked once, and its answer is ordered and numbered", async (t) => {
     const provider = { provider: "test", model: "m-1" };
     const segments = [

@@ -316,6 +316,32 @@ describe("report.html in Chromium, from file://", () => {
     assert.deepEqual(problems, []);
   });
 
+  test("words without spaces between them have their seconds, too", async (t) => {
+    const words = ["市長", "は", "橋", "の", "予算", "を", "発表", "した", "。"];
+    const timed = words.map((text, at) => ({ text, start: 50 + at * 2, end: 52 + at * 2 }));
+    const said = { id: "s0001", start: 50, end: 68, text: words.join(""), speaker: null };
+    const transcript: Transcript = {
+      ...SILENT,
+      language: "ja",
+      segments: [{ ...said, words: timed }],
+    };
+    const { page } = await open(t, { transcript, intelligence: NOTHING }, { sound: true });
+    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
+
+    const place = await page.evaluate<{ x: number; y: number }>(`(() => {
+      const range = new Range();
+      const text = document.querySelector("#s0001 .said").firstChild;
+      range.setStart(text, 5);
+      range.setEnd(text, 7);
+      const { x, y, width, height } = range.getBoundingClientRect();
+      return { x: x + width / 2 + 2, y: y + height / 2 };
+    })()`);
+    await page.mouse.click(place.x, place.y);
+
+    // The fifth word: 予算.
+    await waitForSecond(page, 58);
+  });
+
   test("what is unverified is marked wherever it stands: card, graph, summary; so is a doubtful passage that is quoted", async (t) => {
     const found = findings(10);
     const [unsaid] = found.entities[3]?.evidence ?? [];

@@ -19,8 +19,8 @@ import { segmentCues } from "./captions-text/segment-cues.ts";
 import { flagSegments } from "./speech/flag-segments.ts";
 import { mergeParts } from "./speech/merge-parts.ts";
 import type { Part, SpokenSegment } from "./speech/merge-parts.ts";
-import { parseSilences, planParts } from "./speech/plan-parts.ts";
-import type { Span } from "./speech/plan-parts.ts";
+import { isPiece, parseSilences, planParts, planPieces } from "./speech/plan-parts.ts";
+import type { Piece, Span } from "./speech/plan-parts.ts";
 
 /** What a failure can make you wait for again. */
 const PART_MINUTES = 20;
@@ -169,8 +169,13 @@ async function bySpeech(
   );
   const silences = await findSilences(audio, durationSeconds, ctx);
   const spans = planParts(durationSeconds, silences, longest);
-  const { language, parts } = await askForParts(audio, spans, params, ctx);
-  const spoken = mergeParts(parts);
+  const asked = await askForParts(audio, spans, params, ctx);
+  const pieces = asked === UNTIMED ? planPieces(durationSeconds, silences) : null;
+  if (pieces !== null) ctx.log.info("the server tells no times: asked piece by piece");
+  const answered = pieces === null ? asked : await askForParts(audio, pieces, params, ctx);
+  if (answered === UNTIMED) throw new ClipscribeError("bug", "a piece is too long to be one");
+  const { language, parts } = answered;
+  const spoken = pieces === null ? mergeParts(parts) : timesOfPieces(parts, pieces);
   const heard = parts.flatMap(({ segments }) => segments).length;
   const segments = flagSegments(numberSegments(spoken, durationSeconds), silences);
   if (segments.length === 0) {
@@ -209,22 +214,33 @@ async function findSilences(
   return parseSilences(stderr, durationSeconds);
 }
 
+/** Words without times, of more sound than a quote's time may be. */
+const UNTIMED = Symbol("untimed");
+
+interface Heard {
+  language: string | null;
+  parts: Part[];
+}
+
 async function askForParts(
   audio: InputFile,
   spans: readonly Span[],
   params: SpeechParams,
   ctx: StageContext,
-): Promise<{ language: string | null; parts: Part[] }> {
+): Promise<Heard | typeof UNTIMED> {
+  let isUntimed = false;
   const parts: Part[] = [];
   const languages: (string | null)[] = [];
   const queue = spans.entries();
   let done = 0;
   const worker = async (): Promise<void> => {
     for (const [index, span] of queue) {
+      if (isUntimed) return;
       const part = spans.length === 1 ? audio : await cutPart(audio, span, index, ctx);
       const durationSeconds = span.end - span.start;
       const { language, terms } = params;
       const answer = await ctx.transcribe({ audio: part, language, durationSeconds, terms });
+      if (answer.isUntimed === true && !isPiece(span)) isUntimed = true;
       languages[index] = answer.language;
       parts[index] = { ...span, segments: answer.segments.map((each) => shift(each, span.start)) };
       ctx.progress(++done / spans.length, `${done} of ${spans.length} parts transcribed`);
@@ -233,7 +249,15 @@ async function askForParts(
   // Parts under way are paid for: let them end and be kept before the first error is told.
   const ended = await Promise.allSettled(Array.from({ length: params.at_once }, worker));
   for (const end of ended) if (end.status === "rejected") throw end.reason;
+  if (isUntimed) return UNTIMED;
   return { language: languages.find((each) => each !== null) ?? params.language, parts };
+}
+
+/** All that a server heard in a piece was said where the piece is not silent. */
+function timesOfPieces(parts: readonly Part[], pieces: readonly Piece[]): SpokenSegment[] {
+  return parts.flatMap(({ segments }, at) =>
+    segments.map((segment) => ({ ...segment, ...pieces[at]?.speech })),
+  );
 }
 
 /** Bit-exact: the same part made again is the same call, which is paid for already. */

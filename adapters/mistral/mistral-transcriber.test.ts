@@ -34,6 +34,8 @@ const WORDS = {
   usage: { prompt_audio_seconds: 120, request_count: 1 },
 };
 
+const timed = (text: string, at: number) => ({ text, start: at / 2, end: at / 2 + 0.4 });
+
 async function ask(
   t: TestContext,
   reply: (request: Received, index: number) => Reply,
@@ -98,6 +100,27 @@ describe("transcription by Mistral", () => {
     const { answer } = await ask(t, () => ({ body }), { model: "voxtral-mini-transcribe-3-0" });
 
     assert.equal(((await answer).answer as TranscribeAnswer).segments[0]?.text, "One two");
+  });
+
+  test("a sentence in a script without spaces is no word, and words of one join without spaces", async (t) => {
+    const body = { segments: ["今日は雨です。", "明日は晴れます。"].map(timed) };
+    const sentences = await ask(t, () => ({ body }), { model: "voxtral-mini-transcribe-3-0" });
+    const words = await ask(t, () => ({
+      body: { segments: ["今日", "は", "雨", "です", "。"].map(timed) },
+    }));
+
+    const texts = async (asked: typeof words): Promise<string[]> =>
+      ((await asked.answer).answer as TranscribeAnswer).segments.map(({ text }) => text);
+    assert.deepEqual(await texts(sentences), ["今日は雨です。", "明日は晴れます。"]);
+    assert.deepEqual(await texts(words), ["今日は雨です。"]);
+  });
+
+  test("words without times are refused, not taken for silence", async (t) => {
+    const said = await ask(t, () => ({ body: { text: "Good evening.", segments: [] } }));
+    await assert.rejects(said.answer, hasKind("contract"));
+
+    const silent = await ask(t, () => ({ body: { text: "", segments: null } }));
+    assert.deepEqual(((await silent.answer).answer as TranscribeAnswer).segments, []);
   });
 
   test("a wrong key is denied, and is in no message", async (t) => {

@@ -36,6 +36,10 @@ const Answer = z.object({
     .nullish(),
   usage: z.object({ prompt_audio_seconds: z.number().nullish() }).nullish(),
 });
+/** Words without a time are no evidence; no words at all are an answer. */
+const TimedAnswer = Answer.refine(
+  ({ text, segments }) => (segments ?? []).length > 0 || (text ?? "").trim() === "",
+);
 
 export function openMistralTranscriber({ key, baseUrl, spec }: MistralOptions): Transcriber {
   const { provider, model } = spec;
@@ -60,16 +64,16 @@ export function openMistralTranscriber({ key, baseUrl, spec }: MistralOptions): 
         addressField: "file_url",
         request,
         signal,
-        schema: Answer,
-        read: readAnswer,
+        schema: TimedAnswer,
+        read: (answer) => readAnswer(answer, spec.words),
         secondsOf: ({ usage }) => usage?.prompt_audio_seconds,
       });
     },
   };
 }
 
-/** Asked for words, each word arrives as a segment. */
-function readAnswer(answer: z.infer<typeof Answer>): TranscribeAnswer {
+/** Asked for words, each word arrives as a segment; a sentence in Japanese has no spaces either. */
+function readAnswer(answer: z.infer<typeof Answer>, askedForWords: boolean): TranscribeAnswer {
   const spoken = (answer.segments ?? []).map(({ text, start, end, score, speaker_id: id }) => ({
     text,
     start,
@@ -78,7 +82,7 @@ function readAnswer(answer: z.infer<typeof Answer>): TranscribeAnswer {
     ...(typeof score === "number" && { confidence: asConfidence(score) }),
   }));
   const single = spoken.filter(({ text }) => !/\s/.test(text.trim())).length;
-  const areWords = spoken.length > 1 && single > spoken.length * 0.8;
+  const areWords = askedForWords && spoken.length > 1 && single > spoken.length * 0.8;
   return {
     language: languageCode(answer.language),
     segments: areWords ? wordsToSegments(spoken) : spoken,

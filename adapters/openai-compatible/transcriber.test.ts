@@ -9,11 +9,15 @@ import { hasKind } from "../../core/errors.ts";
 import { findModel } from "../../core/models.ts";
 import type { TranscribeAnswer, TranscribeRequest } from "../../core/stage.ts";
 import { startProviderServer } from "../../stand-ins/provider-server.ts";
-import type { Reply } from "../../stand-ins/provider-server.ts";
+import type { Received, Reply } from "../../stand-ins/provider-server.ts";
 import { openCompatibleTranscriber } from "./transcriber.ts";
 
-async function ask(t: TestContext, reply: Reply, request: Partial<TranscribeRequest> = {}) {
-  const server = await startProviderServer(() => reply);
+async function ask(
+  t: TestContext,
+  reply: Reply | ((request: Received) => Reply),
+  request: Partial<TranscribeRequest> = {},
+) {
+  const server = await startProviderServer(typeof reply === "function" ? reply : () => reply);
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-compatible-"));
   t.after(async () => {
     rmSync(dir, { recursive: true });
@@ -111,10 +115,44 @@ describe("transcription by an OpenAI-compatible server", () => {
     );
   });
 
-  test("bare text is refused: nobody could check a quote against it", async (t) => {
-    const { answer } = await ask(t, { body: { text: "Good evening." } });
+  test("bare text is one segment over all of the sound, and says that it has no times", async (t) => {
+    const { answer } = await ask(t, { body: { text: " Good evening. " } }, { durationSeconds: 9 });
 
+    assert.deepEqual((await answer).answer, {
+      language: null,
+      segments: [{ start: 0, end: 9, text: "Good evening.", speaker: null }],
+      isUntimed: true,
+      raw: { text: " Good evening. " },
+    });
+  });
+
+  test("a server that refuses verbose_json, as vLLM with Voxtral, is asked for plain JSON", async (t) => {
+    const message = "Currently do not support verbose_json for voxtral";
+    const { server, answer } = await ask(t, ({ fields }) =>
+      fields.some(({ value }) => value === "verbose_json")
+        ? { status: 400, body: { error: { message, type: "BadRequestError", code: 400 } } }
+        : { body: { text: "Good evening.", usage: { type: "duration", seconds: 60 } } },
+    );
+
+    assert.equal(((await answer).answer as TranscribeAnswer).segments[0]?.text, "Good evening.");
+    assert.deepEqual(
+      server.received.map(({ fields }) => fields.map(({ name }) => name)),
+      [
+        [
+          ...["model", "response_format"],
+          ...["timestamp_granularities[]", "timestamp_granularities[]", "file"],
+        ],
+        ["model", "response_format", "file"],
+      ],
+    );
+  });
+
+  test("an answer with neither words nor text is refused; silence is an answer", async (t) => {
+    const { answer } = await ask(t, { body: { result: "Good evening." } });
     await assert.rejects(answer, hasKind("contract"));
+
+    const silent = await ask(t, { body: { text: "", segments: [] } });
+    assert.deepEqual(((await silent.answer).answer as TranscribeAnswer).segments, []);
   });
 
   test("your own server costs nothing", async (t) => {

@@ -1,9 +1,14 @@
-/** `POST /v1/audio/transcriptions` as OpenAI, vLLM, speaches and LocalAI serve it: verbose_json. */
+/**
+ * `POST /v1/audio/transcriptions` as OpenAI, vLLM, speaches and LocalAI serve it: verbose_json. A
+ * server that knows no times, as vLLM with Voxtral, refuses that or answers with the bare text; the
+ * stage then sends it pieces so short that theirs will do.
+ */
 import { z } from "zod";
 
+import { asClipscribeError, isKind } from "../../core/errors.ts";
 import { transcriptionCost } from "../../core/models.ts";
 import type { TranscriberSpec } from "../../core/models.ts";
-import type { TranscribeAnswer } from "../../core/stage.ts";
+import type { PaidAnswer, TranscribeAnswer } from "../../core/stage.ts";
 import type { Transcriber } from "../../ports/providers.ts";
 import { askTranscriber } from "../provider-http/ask-transcriber.ts";
 import { endpoint } from "../provider-http/base-url.ts";
@@ -35,8 +40,11 @@ const Timed = z.object({
     .nullish(),
   words: z.array(Word).nullish(),
 });
-/** Servers without `verbose_json` answer with the bare text. */
-const Answer = Timed.refine(({ segments, words }) => (segments ?? words) != null);
+const Answer = Timed.extend({ text: z.string().nullish() }).refine(
+  ({ segments, words, text }) => (segments ?? words ?? text) != null,
+);
+/** What a server says that takes no `verbose_json`. */
+const REFUSES_TIMES = /verbose_json|response_format|timestamp/i;
 
 export function openCompatibleTranscriber(options: CompatibleTranscriberOptions): Transcriber {
   const { key, baseUrl, model, spec } = options;
@@ -46,34 +54,50 @@ export function openCompatibleTranscriber(options: CompatibleTranscriberOptions)
     model,
     estimateUsd: ({ durationSeconds }) => transcriptionCost(spec, durationSeconds),
     async transcribe(request, signal) {
-      const { language, terms = [] } = request;
-      return askTranscriber({
-        spec,
-        url: endpoint(baseUrl, "/v1/audio/transcriptions"),
-        key,
-        fields: [
-          ["model", model],
+      const { language, terms = [], durationSeconds } = request;
+      const askFor = async (format: readonly (readonly [string, string])[]): Promise<PaidAnswer> =>
+        askTranscriber({
+          spec,
+          url: endpoint(baseUrl, "/v1/audio/transcriptions"),
+          key,
+          fields: [
+            ["model", model],
+            ...format,
+            ...(language === null ? [] : [["language", language.slice(0, 2)] as const]),
+            ...(terms.length === 0 ? [] : [["prompt", terms.join(", ")] as const]),
+          ],
+          request,
+          signal,
+          schema: Answer,
+          read: (answer) => readAnswer(answer, durationSeconds),
+          secondsOf: () => null,
+        });
+      try {
+        return await askFor([
           ["response_format", "verbose_json"],
           ["timestamp_granularities[]", "word"],
           ["timestamp_granularities[]", "segment"],
-          ...(language === null ? [] : [["language", language.slice(0, 2)] as const]),
-          ...(terms.length === 0 ? [] : [["prompt", terms.join(", ")] as const]),
-        ],
-        request,
-        signal,
-        schema: Answer,
-        read: readAnswer,
-        secondsOf: () => null,
-      });
+        ]);
+      } catch (error) {
+        const { message } = asClipscribeError(error);
+        if (!isKind(error, "contract") || !REFUSES_TIMES.test(message)) throw error;
+        return askFor([["response_format", "json"]]);
+      }
     },
   };
 }
 
 type SpokenWord = NonNullable<TranscribeAnswer["segments"][number]["words"]>[number];
 
-function readAnswer(answer: z.infer<typeof Timed>): TranscribeAnswer {
+function readAnswer(answer: z.infer<typeof Answer>, durationSeconds: number): TranscribeAnswer {
   const language = languageCode(answer.language);
   const timed = timedWords(answer.words ?? []) ?? [];
+  const text = answer.text?.trim() ?? "";
+  const hasTimes = (answer.segments ?? answer.words ?? []).length > 0;
+  if (!hasTimes && text !== "") {
+    const all = { start: 0, end: durationSeconds, text, speaker: null };
+    return { language, segments: [all], isUntimed: true };
+  }
   if (answer.segments === undefined || answer.segments === null) {
     const spoken = timed.map((word) => ({ ...word, speaker: null }));
     return { language, segments: wordsToSegments(spoken) };

@@ -1,5 +1,6 @@
 /** Joins timed words to segments as people read them: by speaker, sentence and pause. */
 import type { TranscribeAnswer } from "../../core/stage.ts";
+import { spaceBetween } from "../../core/word-spaces.ts";
 
 export interface TimedWord {
   text: string;
@@ -32,7 +33,7 @@ export function wordsToSegments(words: readonly TimedWord[]): Segment[] {
       end - current.start < MAX_SEGMENT_S &&
       !sentenceEnd.test(last.text.trim());
     if (goesOn) {
-      current.text += ` ${text}`;
+      current.text += `${spaceBetween(current.text, text)}${text}`;
       current.end = Math.max(current.end, end);
       current.words.push(timed);
     } else {

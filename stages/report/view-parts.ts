@@ -24,7 +24,10 @@ export interface SegmentView {
   end: number;
   clock: string;
   link: string | null;
-  /** The start of each word of `text`, seconds, joined by spaces; empty where nobody timed them. */
+  /**
+   * The start of each word of `text`, seconds, joined by spaces; empty where nobody timed them. Where
+   * words are not what stands between spaces, `second@place in the text`.
+   */
   word_times: string;
   /** In words, for a person; empty: nothing is wrong with it. */
   flags: string;
@@ -95,10 +98,19 @@ export function viewTime(start: number, end: number, linkOf: LinkOf): TimeView {
 
 /** Only where there is one time for each word that is shown: a wrong second is worse than none. */
 function timesOfWords({ text, words = [] }: Segment): string {
+  if (words.length === 0) return "";
+  const times = words.map(({ start }) => Math.round(start * 100) / 100);
   const shown = text.split(/\s+/).filter((word) => word !== "");
-  return words.length > 0 && words.length === shown.length
-    ? words.map(({ start }) => Math.round(start * 100) / 100).join(" ")
-    : "";
+  if (words.length === shown.length) return times.join(" ");
+  const placed: string[] = [];
+  let at = 0;
+  for (const [index, word] of words.entries()) {
+    const begin = text.indexOf(word.text, at);
+    if (begin === -1 || /[\p{L}\p{N}]/u.test(text.slice(at, begin))) return "";
+    at = begin + word.text.length;
+    placed.push(`${times[index] ?? 0}@${begin}`);
+  }
+  return /[\p{L}\p{N}]/u.test(text.slice(at)) ? "" : placed.join(" ");
 }
 
 /** Who spoke how long, the longest first; segments that nobody is named for are left out. */

@@ -4,6 +4,7 @@
  * words don't; time alone decides only where the parts have no words in common.
  */
 import type { TranscribeAnswer } from "../../core/stage.ts";
+import { isUnspaced, spaceBetween } from "../../core/word-spaces.ts";
 import type { Span } from "./plan-parts.ts";
 
 export type SpokenSegment = TranscribeAnswer["segments"][number];
@@ -127,15 +128,13 @@ function matchSpeakers(
   });
 }
 
-const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/u;
-
 /** Without word times, a segment's time is shared out by length. */
 function tokensOf(segments: readonly SpokenSegment[]): Token[] {
   return segments.flatMap((segment): Token[] => {
     const { speaker } = segment;
     if (segment.words !== undefined && segment.words.length > 0) {
-      return segment.words.map((word) => ({
-        text: ` ${word.text}`,
+      return segment.words.map((word, at, all) => ({
+        text: `${spaceBetween(all[at - 1]?.text ?? "", word.text)}${word.text}`,
         plain: plainOf(word.text),
         start: word.start,
         end: word.end,
@@ -146,7 +145,7 @@ function tokensOf(segments: readonly SpokenSegment[]): Token[] {
     }
     const { text, start, end } = segment;
     const pieces = [...text.matchAll(/\s*\S+/g)].flatMap(({ 0: piece, index }) =>
-      unspaced.test(piece)
+      isUnspaced(piece)
         ? Array.from(piece, (char, at) => ({ piece: char, index: index + at }))
         : [{ piece, index }],
     );

@@ -7,7 +7,7 @@ import { segmentId } from "../../core/transcript.ts";
 import { flagSegments } from "./flag-segments.ts";
 import { mergeParts } from "./merge-parts.ts";
 import type { Part, SpokenSegment } from "./merge-parts.ts";
-import { parseSilences, planParts } from "./plan-parts.ts";
+import { isPiece, parseSilences, planParts, planPieces } from "./plan-parts.ts";
 
 const PER_WORD_S = 0.5;
 const VOCABULARY = [
@@ -116,6 +116,44 @@ describe("joining the parts of long sound", () => {
       ),
     );
     assert.equal(planParts(200, [{ start: 97, end: 99 }], 150)[1]?.start, 90);
+  });
+
+  test("pieces for a server without times cover all speech once, end in silences, and are short", () => {
+    const gaps = fc.array(fc.double({ min: 0.5, max: 25, noNaN: true }), { maxLength: 60 });
+    fc.assert(
+      fc.property(gaps, fc.double({ min: 1, max: 900, noNaN: true }), (steps, duration) => {
+        let clock = 0;
+        const silences = steps.flatMap((step) => {
+          const start = (clock += step);
+          clock += 1;
+          return clock < duration ? [{ start, end: clock }] : [];
+        });
+
+        const pieces = planPieces(duration, silences);
+
+        for (const [at, piece] of pieces.entries()) {
+          assert.ok(isPiece(piece) && piece.end > piece.start);
+          assert.ok(piece.start >= (pieces[at - 1]?.end ?? 0));
+          assert.ok(piece.speech.start >= piece.start && piece.speech.end <= piece.end);
+        }
+        // What lies in no piece is silent from end to end.
+        for (let second = 0.05; second < duration; second += 0.1) {
+          const isHeard = pieces.some(({ start, end }) => start <= second && second <= end);
+          const isSilent = silences.some(({ start, end }) => start <= second && second <= end);
+          assert.ok(isHeard || isSilent, `${second} s`);
+        }
+      }),
+    );
+    assert.deepEqual(
+      planPieces(40, [
+        { start: 0, end: 2 },
+        { start: 20, end: 21 },
+      ]),
+      [
+        { start: 0, end: 20.5, speech: { start: 2, end: 20 } },
+        { start: 20.5, end: 40, speech: { start: 21, end: 40 } },
+      ],
+    );
   });
 
   test("ffmpeg's silences are read, also one that reaches the end", () => {
