@@ -9,11 +9,12 @@
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { GetObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
-import type { S3Client } from "@aws-sdk/client-s3";
-
 import { startProviderServer } from "../stand-ins/provider-server.ts";
 import type { ProviderServer, Received, Reply } from "../stand-ins/provider-server.ts";
+import type { NightReader } from "./night-reader.ts";
+
+/** HTTP tells the time of an object by whole seconds, rounded down. */
+const SECOND_MS = 1_000;
 
 export interface NightBooks {
   asked: number;
@@ -38,7 +39,7 @@ export interface NightProvider extends AsyncDisposable {
 
 export interface NightProviderOptions {
   seed: number;
-  reader: { client: S3Client; Bucket: string; user: string };
+  reader: NightReader;
   /** What is known of a process that runs a runner, by its name. */
   about: (name: string) => { disturbedAtMs: number | undefined; runnerIds: readonly string[] };
 }
@@ -114,45 +115,22 @@ export async function startNightProvider(options: NightProviderOptions): Promise
     tell("its runner lives");
   }
 
+  /** By the entry's own time: it may be written while this looks. */
   async function isWritten(said: string, byMs: number): Promise<boolean> {
-    for (const { key, atMs } of await list(`cache/${reader.user}/`)) {
-      if (atMs > byMs) continue;
-      const entry = await get(key);
-      if (entry !== undefined && /"state": ?"done"/.test(entry) && entry.includes(said))
-        return true;
+    for (const key of await reader.list(`cache/${reader.user}/`)) {
+      const found = await reader.read(key);
+      const text = found?.body.toString("utf8") ?? "";
+      const isAnswer = /"state": ?"done"/.test(text) && text.includes(said);
+      if (isAnswer && found !== null && found.writtenMs + SECOND_MS <= byMs) return true;
     }
     return false;
   }
 
   async function isDead(ids: readonly string[]): Promise<boolean> {
-    const records = await Promise.all(ids.map(async (id) => get(`sys/runners/${id}.json`)));
-    return records.some((record) => record === undefined || /"status": ?"dead"/.test(record));
-  }
-
-  async function list(Prefix: string): Promise<{ key: string; atMs: number }[]> {
-    const found: { key: string; atMs: number }[] = [];
-    let ContinuationToken: string | undefined;
-    do {
-      const page = await reader.client.send(
-        new ListObjectsV2Command({ Bucket: reader.Bucket, Prefix, ContinuationToken }),
-      );
-      for (const { Key: key = "", LastModified } of page.Contents ?? []) {
-        found.push({ key, atMs: LastModified?.getTime() ?? 0 });
-      }
-      ContinuationToken = page.NextContinuationToken;
-    } while (ContinuationToken !== undefined);
-    return found;
-  }
-
-  async function get(Key: string): Promise<string | undefined> {
-    try {
-      const { Body } = await reader.client.send(
-        new GetObjectCommand({ Bucket: reader.Bucket, Key }),
-      );
-      return await Body?.transformToString();
-    } catch {
-      return undefined;
-    }
+    const records = await Promise.all(ids.map(async (id) => reader.get(`sys/runners/${id}.json`)));
+    return records.some(
+      (record) => record === null || /"status": ?"dead"/.test(record.toString("utf8")),
+    );
   }
 
   const server: ProviderServer = await startProviderServer(answer);

@@ -14,12 +14,12 @@ import type { EmulatorAddress } from "../emulator/emulator.ts";
 const ATTEMPTS = 10;
 
 export interface NightReader extends Disposable {
-  client: S3Client;
-  Bucket: string;
   user: string;
   list(prefix: string): Promise<string[]>;
   /** Null where there is no such object. */
   get(key: string): Promise<Buffer | null>;
+  /** The same, and when this version was written. */
+  read(key: string): Promise<{ body: Buffer; writtenMs: number } | null>;
   unfinishedUploads(): Promise<number>;
 }
 
@@ -47,10 +47,19 @@ export function openNightReader(address: EmulatorAddress, user: string): NightRe
       secretAccessKey: address.secret_access_key,
     },
   });
+  const read: NightReader["read"] = async (Key) => {
+    try {
+      const { Body, LastModified } = await client.send(new GetObjectCommand({ Bucket, Key }));
+      const body = Buffer.from((await Body?.transformToByteArray()) ?? []);
+      return { body, writtenMs: LastModified?.getTime() ?? 0 };
+    } catch (error) {
+      if ((error as { name?: string }).name === "NoSuchKey") return null;
+      throw error;
+    }
+  };
   return {
-    client,
-    Bucket,
     user,
+    read,
     async list(Prefix) {
       const keys: string[] = [];
       let ContinuationToken: string | undefined;
@@ -63,15 +72,7 @@ export function openNightReader(address: EmulatorAddress, user: string): NightRe
       } while (ContinuationToken !== undefined);
       return keys;
     },
-    async get(Key) {
-      try {
-        const { Body } = await client.send(new GetObjectCommand({ Bucket, Key }));
-        return Buffer.from((await Body?.transformToByteArray()) ?? []);
-      } catch (error) {
-        if ((error as { name?: string }).name === "NoSuchKey") return null;
-        throw error;
-      }
-    },
+    get: async (key) => (await read(key))?.body ?? null,
     async unfinishedUploads() {
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }));
       return Uploads.length;
