@@ -77,6 +77,13 @@ const fleet = startNightFleet({
   providerUrl: provider.url,
   providerKey: PROVIDER_KEY,
 });
+// A campaign that is ended leaves no runners behind.
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    fleet.killAll();
+    process.exit(130);
+  });
+}
 const texts = new Map<string, string>();
 const all = plan.jobs.flatMap(({ id: job, items }) =>
   items.map(({ name: item }) => ({ job, item })),
@@ -85,12 +92,15 @@ const done = { kills: 0, stops: 0, replays: 0, cancels: 0, resumes: 0 };
 
 await cloud.setFaults(CLOUD_FAULTS);
 const watch = startNightWatch(reader, all, openRandom(SEED + 1).next);
+const commands: Promise<void>[] = [];
 await Promise.all([inTime(plan.jobs, drop), inTime(plan.disturbances, disturb), delay(FAULTS_MS)]);
 // Morning: nothing more goes wrong.
+tell("the faults are over");
 await cloud.setFaults({ seed: SEED });
 fleet.wakeAll();
+await Promise.all(commands);
 const left = await waitUntilEnded();
-const seconds = Math.round((Date.now() - startedMs) / 1000);
+const seconds = tell("nothing is left to do");
 await watch.stop();
 await provider.judged();
 const memory = growthOf(fleet.samples().filter(({ at }) => at - startedMs > WARM_UP_MS));
@@ -102,6 +112,7 @@ const audit = JSON.parse(stdout || "{}") as {
   counts?: Record<string, number>;
   problems?: string[];
 };
+tell("everybody has gone");
 const bucket = await checkBucket(reader, { texts, secrets });
 const problems = [
   ...(audit.problems ?? ["audit said nothing"]),
@@ -110,6 +121,7 @@ const problems = [
   ...left,
   ...ofFleet,
 ];
+tell("the bucket is read");
 const { books } = provider;
 const isFlat =
   memory !== null &&
@@ -139,10 +151,17 @@ report({
 });
 rmSync(dir, { recursive: true, force: true });
 
+/** Says how far the night is, since a terminal shows nothing else for minutes; returns the seconds. */
+function tell(what: string): number {
+  const secondsNow = Math.round((Date.now() - startedMs) / 1000);
+  console.error(`${String(secondsNow).padStart(4)} s  ${what}`);
+  return secondsNow;
+}
+
 /** Does each at its time, or as soon as the one before is done. */
 async function inTime<Event extends { atMs: number }>(
   events: readonly Event[],
-  act: (event: Event) => Promise<void>,
+  act: (event: Event) => Promise<void> | void,
 ): Promise<void> {
   for (const event of events) {
     await delay(Math.max(0, startedMs + event.atMs - Date.now()));
@@ -165,14 +184,19 @@ async function drop({ id, lane, items }: NightJob): Promise<void> {
   await submitTo(retrying(cloud.store, tries), id, lane, digest, files);
 }
 
-async function disturb(each: Disturbance): Promise<void> {
+function disturb(each: Disturbance): void {
   if (each.what === "kill") {
     done.kills++;
     fleet.kill(each.slot);
   } else if (each.what === "stop") {
     done.stops++;
     fleet.stop(each.slot);
-  } else if (each.what === "replay") {
+  } else commands.push(command(each));
+}
+
+/** What a person types: it takes as long as it takes, and the night goes on meanwhile. */
+async function command(each: Exclude<Disturbance, { slot: number }>): Promise<void> {
+  if (each.what === "replay") {
     const target = `${each.job}/${each.item}`;
     const { code } = await cloud.clipscribe("replay", "--pipeline", pipeline, target);
     if (code === 0) done.replays++;
@@ -183,10 +207,9 @@ async function disturb(each: Disturbance): Promise<void> {
 
 /** As a person does: by the job's `control`. */
 async function control(verb: "cancel" | "resume", job: string): Promise<boolean> {
-  for (let tries = 0; tries < 20; tries++) {
+  for (let tries = 0; tries < 5; tries++) {
     const { code } = await cloud.clipscribe("batch", verb, job);
     if (code === 0) return true;
-    await delay(200);
   }
   return false;
 }

@@ -22,6 +22,7 @@ const ROOMS = [
   "results",
   "sources",
 ];
+const READS_AT_ONCE = 12;
 const SYSTEM = /^sys\/(?:runners\/[\w-]+|sweep|webhooks\/\w+|poison\/\w+)\.?\w*(?:json)?$/;
 
 export async function checkBucket(
@@ -40,26 +41,41 @@ export async function checkBucket(
   const shown = new Set(keys.filter((key) => key.startsWith(`results/${user}/`)));
   let published = 0;
   const seen = new Set<string>();
-  for (const key of keys.filter((each) => /^jobs\/[^/]+\/[^/]+\/items\//.test(each))) {
+  await eachOf(keys.filter(isState), async (key) => {
     const [, , job = "", , file = ""] = key.split("/");
     const name = `${job}/${file.slice(0, -".json".length)}`;
     seen.add(name);
     const state = JSON.parse((await reader.get(key))?.toString() ?? "{}") as SeenState;
     const found = await checkItem(reader, { job, name, state, shown });
     problems.push(...found.problems);
-    if (!found.isPublished) continue;
+    if (!found.isPublished) return;
     published++;
     const text = texts.get(name);
     const said = (await reader.get(`results/${user}/${name}/out.txt`))?.toString();
     if (text !== undefined && said !== text) problems.push(`${name} says ${said?.slice(0, 80)}`);
-  }
+  });
   for (const name of texts.keys()) if (!seen.has(name)) problems.push(`${name} has no state`);
   for (const key of shown) problems.push(`${key} belongs to no manifest`);
-  for (const key of keys.filter((each) => !each.startsWith("blobs/"))) {
+  const spoken = keys.filter((key) => !/^(?:blobs|sources)\//.test(key));
+  await eachOf(spoken, async (key) => {
     const text = (await reader.get(key))?.toString("latin1") ?? "";
     if (secrets.some((secret) => text.includes(secret))) problems.push(`${key} holds a secret`);
-  }
+  });
   return { problems, published };
+}
+
+const isState = (key: string): boolean => /^jobs\/[^/]+\/[^/]+\/items\//.test(key);
+
+/** Some at once: thousands of reads, each of which mostly waits. */
+async function eachOf(
+  keys: readonly string[],
+  look: (key: string) => Promise<void>,
+): Promise<void> {
+  const left = [...keys];
+  const hand = async (): Promise<void> => {
+    for (let key = left.shift(); key !== undefined; key = left.shift()) await look(key);
+  };
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, hand));
 }
 
 function isInRoom(key: string, user: string): boolean {

@@ -36,6 +36,7 @@ export interface NightFleet {
   about(name: string): { disturbedAtMs: number | undefined; runnerIds: readonly string[] };
   kill(slot: number): void;
   stop(slot: number): void;
+  killAll(): void;
   /** Wakes who is stopped, and sees that every slot has a living runner. */
   wakeAll(): void;
   /** Lets all end by themselves; what they said that they should not, and left that they should not. */
@@ -139,6 +140,9 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       worker.child.kill("SIGSTOP");
       slots[slot] = start(newHome());
       void delay(leaseMs * STOPPED_LEASES).then(() => wake(worker));
+    },
+    killAll() {
+      for (const { child } of workers) child.kill("SIGKILL");
     },
     wakeAll() {
       for (const worker of workers) wake(worker);
