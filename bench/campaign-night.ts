@@ -48,6 +48,9 @@ const MAX_HEAP_GROWTH_MB = 4;
 /** The same of what the system says that it holds: pages that the allocator keeps come and go. */
 const MAX_RESIDENT_GROWTH_MB = 48;
 
+/** And of files and sockets: each open request has some. */
+const MAX_FILES_GROWTH = 12;
+
 const PROVIDER_KEY = "canary-of-the-provider-9c1f";
 const CLOUD_FAULTS = {
   seed: SEED,
@@ -126,7 +129,8 @@ const { books } = provider;
 const isFlat =
   memory !== null &&
   memory.heap_grown_mb <= MAX_HEAP_GROWTH_MB &&
-  memory.resident_grown_mb <= MAX_RESIDENT_GROWTH_MB;
+  memory.resident_grown_mb <= MAX_RESIDENT_GROWTH_MB &&
+  memory.files_grown <= MAX_FILES_GROWTH;
 const pass = audit.ok === true && problems.length === 0 && books.twice === 0 && isFlat;
 if (!pass)
   for (const line of [...problems.slice(0, 20), ...fleet.lastErrors()]) console.error(line);
@@ -227,18 +231,19 @@ async function waitUntilEnded(): Promise<string[]> {
 /** Between the medians of the second and the last third; null where there is too little to say. */
 function growthOf(
   samples: readonly MemorySample[],
-): { heap_mb: number; heap_grown_mb: number; resident_grown_mb: number } | null {
+): Record<"heap_mb" | "heap_grown_mb" | "resident_grown_mb" | "files_grown", number> | null {
+  type Kind = "heapMb" | "residentMb" | "files";
   const third = Math.floor(samples.length / 3);
   if (third < 5) return null;
-  const median = (part: readonly MemorySample[], of: "heapMb" | "residentMb"): number =>
+  const median = (part: readonly MemorySample[], of: Kind): number =>
     part.map((each) => each[of]).toSorted((a, b) => a - b)[Math.floor(part.length / 2)] ?? 0;
   const [middle, last] = [samples.slice(third, 2 * third), samples.slice(-third)];
-  const grown = (of: "heapMb" | "residentMb"): number =>
-    Math.round((median(last, of) - median(middle, of)) * 10) / 10;
+  const grown = (of: Kind): number => Math.round((median(last, of) - median(middle, of)) * 10) / 10;
   return {
     heap_mb: Math.round(median(last, "heapMb")),
     heap_grown_mb: grown("heapMb"),
     resident_grown_mb: grown("residentMb"),
+    files_grown: grown("files"),
   };
 }
 

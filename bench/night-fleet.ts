@@ -27,6 +27,8 @@ export interface MemorySample {
   at: number;
   heapMb: number;
   residentMb: number;
+  /** Open files, sockets among them. */
+  files: number;
 }
 
 export interface NightFleet {
@@ -188,11 +190,12 @@ function readSamples(file: string): MemorySample[] {
   if (!existsSync(file)) return [];
   const lines = readFileSync(file, "utf8").split("\n").slice(0, -1);
   return lines.map((line) => {
-    const { at, heapUsed, external, rss } = JSON.parse(line) as Record<string, number>;
+    const { at, heapUsed, external, rss, files } = JSON.parse(line) as Record<string, number>;
     return {
       at: at ?? 0,
       heapMb: ((heapUsed ?? 0) + (external ?? 0)) / 1e6,
       residentMb: Math.round((rss ?? 0) / 1e6),
+      files: files ?? 0,
     };
   });
 }
