@@ -115,7 +115,7 @@ export function openAdoptions(options: AdoptionOptions): Adoptions {
   }
 
   async function acknowledge(leases: readonly Lease[]): Promise<void> {
-    for (const { lane, leaseId } of leases) await messages.acknowledge(lane, [leaseId]);
+    await Promise.all(leases.map(({ lane, leaseId }) => messages.acknowledge(lane, [leaseId])));
   }
 
   async function giveBack(leases: readonly Lease[], delayMs: number): Promise<void> {

@@ -12,6 +12,7 @@ const silent: Messages = {
   acknowledge: () => Promise.resolve(),
   giveBack: () => Promise.resolve(),
   announce: () => Promise.resolve(),
+  settle: () => Promise.resolve(),
 };
 
 /** A dispatch whose tickets end when the test says so. */

@@ -5,22 +5,57 @@ import type { RunnerWorld } from "./world.ts";
 
 /** A message that was given back comes again after this at most. */
 const MAX_GIVE_BACK_MS = 60_000;
+/** Acknowledgements wait so long for others: one request, or one transaction, for all of them. */
+const GATHER_MS = 20;
 
 export interface Messages {
-  /** A lost acknowledgement only means that the message comes again. */
+  /**
+   * Resolves when it was sent, which is a moment later, together with others. A lost acknowledgement
+   * only means that the message comes again.
+   */
   acknowledge(lane: Lane, leases: readonly string[]): Promise<void>;
   giveBack(lane: Lane, leaseId: string, delayMs: number): Promise<void>;
   /** Has a ticket heard of again. @throws what the queue does. */
   announce(lane: Lane, ticketKey: string, delayMs: number): Promise<void>;
+  /** Sends now what still waits. */
+  settle(): Promise<void>;
+}
+
+interface Batch {
+  leases: string[];
+  hurry: AbortController;
+  sent: Promise<void>;
 }
 
 export function openMessages({ queues, log, clock }: RunnerWorld): Messages {
-  return {
-    async acknowledge(lane, leases) {
-      if (leases.length === 0) return;
+  const gathering = new Map<Lane, Batch>();
+
+  function gather(lane: Lane): Batch {
+    const hurry = new AbortController();
+    const leases: string[] = [];
+    const send = async (): Promise<void> => {
+      await clock.sleep(GATHER_MS, hurry.signal).catch(() => undefined);
+      gathering.delete(lane);
       await queues[lane]?.ack(leases).catch((error: unknown) => {
         log.warn("messages could not be acknowledged", { error });
       });
+    };
+    const batch = { leases, hurry, sent: send() };
+    gathering.set(lane, batch);
+    return batch;
+  }
+
+  return {
+    async acknowledge(lane, leases) {
+      if (leases.length === 0) return;
+      const batch = gathering.get(lane) ?? gather(lane);
+      batch.leases.push(...leases);
+      await batch.sent;
+    },
+    async settle() {
+      const batches = [...gathering.values()];
+      for (const { hurry } of batches) hurry.abort();
+      await Promise.all(batches.map(async ({ sent }) => sent));
     },
     async giveBack(lane, leaseId, delayMs) {
       const delay = Math.ceil(Math.min(delayMs, MAX_GIVE_BACK_MS));

@@ -90,7 +90,7 @@ async function pullOnce(
     waitMs: PULL_WAIT_MS,
     signal: options.stopping,
   });
-  for (const event of events) await hear(options, lane, event);
+  await Promise.all(events.map(async (event) => hear(options, lane, event)));
   options.dispatch.pump();
 }
 

@@ -75,7 +75,7 @@ export async function openRunner(given: RunnerWorld, scope: RunnerScope): Promis
   setMaxListeners(0, stopping);
   const liveness = await openLiveness(world, () => [...active.keys()]);
   const parts = openParts({ world, scope, active, liveness, stopping });
-  const { dispatch, adoptions, mail } = parts;
+  const { dispatch, adoptions, mail, messages } = parts;
 
   function end(reason: () => Error): void {
     stop.abort();
@@ -99,6 +99,7 @@ export async function openRunner(given: RunnerWorld, scope: RunnerScope): Promis
     await Promise.all(loops);
     await adoptions?.settle();
     await dispatch.settle();
+    await messages.settle();
   }
 
   return {

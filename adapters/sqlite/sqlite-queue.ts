@@ -41,11 +41,12 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
   const database = guard(() => openDatabase(file, SCHEMA));
   const bell = openBell(`${file}.${name}.wake`);
   const insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, NULL, 0)");
-  const due = database.prepare(
-    "SELECT id, body, attempts FROM events WHERE queue = ? AND visible_at <= ? ORDER BY visible_at LIMIT ?",
-  );
+  const due = database.prepare("SELECT 1 FROM events WHERE queue = ? AND visible_at <= ? LIMIT 1");
   const lease = database.prepare(
-    "UPDATE events SET lease = ?, visible_at = ?, attempts = attempts + 1 WHERE id = ?",
+    `UPDATE events SET lease = lower(hex(randomblob(16))), visible_at = ?, attempts = attempts + 1
+     WHERE id IN (
+       SELECT id FROM events WHERE queue = ? AND visible_at <= ? ORDER BY visible_at LIMIT ?
+     ) RETURNING id, lease AS leaseId, body, attempts`,
   );
   const nextDue = database.prepare("SELECT min(visible_at) AS at FROM events WHERE queue = ?");
   const remove = database.prepare("DELETE FROM events WHERE lease = ? AND visible_at > ?");
@@ -70,14 +71,8 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
   function take(max: number, visibilityMs: number): LeasedEvent[] {
     // Looking first takes no lock, and most looks find nothing.
     const at = now();
-    if (due.get(name, at, 1) === undefined) return [];
-    return inTransaction(() =>
-      (due.all(name, at, max) as { id: string; body: string; attempts: number }[]).map((row) => {
-        const leaseId = randomUUID();
-        lease.run(leaseId, at + visibilityMs, row.id);
-        return { id: row.id, leaseId, body: row.body, attempts: row.attempts + 1 };
-      }),
-    );
+    if (due.get(name, at) === undefined) return [];
+    return lease.all(at + visibilityMs, name, at, max) as unknown as LeasedEvent[];
   }
 
   function untilNext(deadline: number): number {
