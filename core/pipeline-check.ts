@@ -192,7 +192,7 @@ function paramNames(definition: StageDefinition): string[] {
 }
 
 function bindInput(
-  { sourceMap }: ParsedPipeline,
+  { pipeline, sourceMap }: ParsedPipeline,
   drafts: readonly Draft[],
   draft: Draft,
   name: string,
@@ -208,8 +208,13 @@ function bindInput(
   const found = findProducer(drafts, draft, wanted);
   if (found === undefined) {
     if (descriptor?.optional === true && stage.in[name] === undefined) return { from: "nothing" };
+    // A stage that could not be loaded may be the one that makes it: that is told, and enough.
+    if (drafts.length < pipeline.stages.length) return { from: "nothing" };
     const made = drafts.flatMap((each) => Object.keys(each.loaded.definition.output));
-    const meant = closestWord(wanted, [...made, ...BUILT_IN_INPUTS]);
+    const meant = closestWord(
+      wanted,
+      [...made, ...BUILT_IN_INPUTS].filter((each) => each !== wanted),
+    );
     const hint =
       meant === undefined
         ? `add the stage that makes it, or rename: \`in: { ${name}: … }\`; made here: ${[...new Set(made)].join(", ")}`

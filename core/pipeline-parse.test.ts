@@ -223,6 +223,15 @@ publish: [x.md]
     assert.match(shown(text), /4:11 the stages need each other in a circle: a → b → a/);
   });
 
+  test("a stage that does not compile is one problem: what others miss of it is none of theirs", () => {
+    const { problems } = check(GOOD.replace("stages/words.ts", "stages/broken.ts"));
+
+    assert.deepEqual(
+      problems.map(({ message }) => message),
+      ["the stage does not compile"],
+    );
+  });
+
   test("a YAML bomb is refused at once", () => {
     const levels = Array.from({ length: 30 }, (_, i) => {
       const next = i === 0 ? '"lol"' : Array.from({ length: 9 }, () => `*a${i - 1}`).join(",");
