@@ -131,6 +131,7 @@ describe("runners on a bucket with events", () => {
       [{ R2_SECRET_ACCESS_KEY: "wrong" }, 8, /refuses these credentials/],
       [{ CLIPSCRIBE_STORE: "r2:elsewhere" }, 2, /there is no such bucket/],
       [{ R2_ENDPOINT: "", CLOUDFLARE_ACCOUNT_ID: "" }, 2, /R2_ENDPOINT is not set/],
+      [{ CLOUDFLARE_API_TOKEN: "" }, 2, /CLOUDFLARE_API_TOKEN is not set/],
     ] as const) {
       const child = cloud.startRunner("wrong", { env });
       const said = listenTo(child);
