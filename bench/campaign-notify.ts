@@ -35,7 +35,7 @@ const MESSAGES = Number(process.env["MESSAGES"] ?? TARGET_MESSAGES);
 const VERBOSE = Number(process.env["VERBOSE"] ?? 0);
 const FAIL_SHARE = 0.3;
 const RUNNERS = 3;
-const KILL_EVERY_MS = 5_000;
+const KILL_EVERY_MS = 8_000;
 /** A busy machine's heartbeat may be late by a second. */
 const LEASE_MS = 3_000;
 /** Nobody hears of these tickets: the sweep alone finds them, so many a pass. */
