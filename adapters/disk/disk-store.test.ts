@@ -56,6 +56,31 @@ describe("the disk store", () => {
     assert.equal(pathOfKey(key), "inbox/urgent/me/run-talk-1a2b/talk.1.json");
   });
 
+  test("a stream that is refused leaves no file open", async (t) => {
+    let opened = 0;
+    const fs = {
+      ...realDiskFs,
+      async openRead(path: string) {
+        const handle = await realDiskFs.openRead(path);
+        opened++;
+        const close = handle.close.bind(handle);
+        handle.close = async () => {
+          opened--;
+          return close();
+        };
+        return handle;
+      },
+    };
+    const store = openDiskStore({ root: join(await folder(t), "store"), fs });
+    t.after(() => store[Symbol.asyncDispose]());
+    await store.put(KEY, Buffer.from("four"));
+    const other = await store.put(parseObjectKey("jobs/me/b.json"), Buffer.from("other"));
+
+    await assert.rejects(store.getStream(KEY, { range: { start: 9 } }), hasKind("contract"));
+    await assert.rejects(store.getStream(KEY, { ifMatch: other }), hasKind("conflict"));
+    assert.equal(opened, 0);
+  });
+
   test("no two keys share a path, even where case and Unicode form are ignored", () => {
     const segment = fc.string({ unit: "grapheme", minLength: 1, maxLength: 300 });
     const keys = fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));

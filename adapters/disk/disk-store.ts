@@ -126,15 +126,17 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       const handle = await fs.openRead(path).catch((error: unknown) => {
         throw missingOr(error, path, key);
       });
-      const info = await handle.stat({ bigint: true });
-      const sizeBytes = Number(info.size);
-      const range = get.range && clampRange(key, get.range, sizeBytes);
-      const etag = etagOfFile(fs, path, info);
-      if (get.ifMatch !== undefined && get.ifMatch !== etag) {
+      try {
+        const info = await handle.stat({ bigint: true });
+        const sizeBytes = Number(info.size);
+        const range = get.range && clampRange(key, get.range, sizeBytes);
+        const etag = etagOfFile(fs, path, info);
+        if (get.ifMatch !== undefined && get.ifMatch !== etag) throw conflict(key);
+        return { key, etag, sizeBytes, modifiedAt: info.mtime, body: streamHandle(handle, range) };
+      } catch (error) {
         await handle.close();
-        throw conflict(key);
+        throw missingOr(error, path, key);
       }
-      return { key, etag, sizeBytes, modifiedAt: info.mtime, body: streamHandle(handle, range) };
     },
 
     async put(key, body, put = {}) {
