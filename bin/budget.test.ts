@@ -139,5 +139,6 @@ describe("a budget", () => {
 
     assert.match(stdout, /transcript +depends +0\.0 min +\$0\.0003/);
     assert.match(stdout, /at most \$0\.0007$/m);
+    assert.match(stdout, /asks +transcript +mistral\/\S+: MISTRAL_API_KEY is set$/m);
   });
 });

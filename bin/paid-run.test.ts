@@ -94,6 +94,15 @@ describe("a run that pays", () => {
     const report = readFileSync(join(items[0]?.path ?? "", "report.md"), "utf8");
     assert.match(report, /\[00:00:00–00:00:04\]\([^)]*\) s1: “Elena Vasquez closed the bridge”\n/);
     assert.match(report, /\] “sold Atlantis” \*\*\(unverified\)\*\*/);
+    // Who answered is told as it happens; what it was told to do can be compared later.
+    assert.match(stdout, /"stage":"intelligence","state":"ran".*"by":"xai\/grok-4\.3"/);
+    const manifest = JSON.parse(
+      readFileSync(join(items[0]?.path ?? "", "manifest.json"), "utf8"),
+    ) as { stages: { id: string; model: string | null; prompt_digest: string | null }[] };
+    const asked = manifest.stages.find(({ id }) => id === "intelligence");
+    assert.equal(asked?.model, "grok-4.3");
+    assert.match(asked.prompt_digest ?? "", /^[0-9a-f]{64}$/);
+    assert.equal(manifest.stages.find(({ id }) => id === "transcript")?.prompt_digest, null);
   });
 
   test("two items of the same bytes in one run are paid for once", async (t) => {

@@ -19,6 +19,7 @@ import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { describeTicket, readItemIds } from "../sync/submit-job.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
+import { describeChoices, formatChoice } from "./describe-choices.ts";
 import type { Io } from "./io.ts";
 import { openLog } from "./log.ts";
 import { loadPipelineInForce } from "./pipelines-in-force.ts";
@@ -73,8 +74,12 @@ export async function plan(
     const stages = await planItem(context, signal);
     plans.push({ item_id: item, stages });
   }
-  if (options.json) io.stdout(`${JSON.stringify(toRecord(job, plans))}\n`);
-  else print(plans, collected.refused, io);
+  const uses = describeChoices(world.providers, pipeline.stages);
+  if (options.json) io.stdout(`${JSON.stringify({ ...toRecord(job, plans), uses })}\n`);
+  else {
+    print(plans, collected.refused, io);
+    for (const choice of uses) io.stdout(`asks  ${formatChoice(choice)}\n`);
+  }
   return EXIT.complete;
 
   /** How long the medium says that it is: enough for an estimate. */

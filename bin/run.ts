@@ -229,6 +229,7 @@ function announceReuse(view: RunView, job: string, result: ItemResult): void {
       stage: id,
       state: "reused",
       why: "nothing changed",
+      by: null,
       seconds: 0,
       cost_usd: 0,
       error: null,

@@ -20,8 +20,7 @@ import { identifyStage, providersOf } from "./identify-stage.ts";
 import type { Provider, StageIdentity } from "./identify-stage.ts";
 import { takePrepared } from "./prepared-stages.ts";
 import { sendInputs } from "./stage-inputs.ts";
-import { createStageHost } from "./stage-host.ts";
-import type { StageMeter } from "./stage-host.ts";
+import { createStageHost, digestOfPrompts, startMeter } from "./stage-host.ts";
 
 /** The first wait of an exponential backoff; each further one doubles. */
 const BACKOFF_MS = 1_000;
@@ -151,7 +150,7 @@ async function runOnce(work: StageTry): Promise<FreshEntry> {
   if (world.defences.sourceIdentity) await source?.verify();
   const sent = await sendInputs(run, bound, provenance);
   const scratchDir = run.files.scratchDir(stage.id);
-  const meter: StageMeter = { usage: {}, costUsd: 0, tools: {}, provider: null, incomplete: [] };
+  const meter = startMeter();
   const made = await world.pool.run(
     {
       bundlePath: stage.bundlePath,
@@ -178,7 +177,7 @@ async function runOnce(work: StageTry): Promise<FreshEntry> {
     cost: meter.costUsd,
     provider: meter.provider?.provider ?? providerNamedIn(made),
     model: meter.provider?.model ?? modelNamedIn(made),
-    prompt_digest: null,
+    prompt_digest: digestOfPrompts(meter),
     tools: meter.tools,
     started_at: startedAt.toISOString(),
     ended_at: world.clock.now().toISOString(),
@@ -281,7 +280,8 @@ function finish(
     cost: entry.cost,
     usage: entry.usage,
   };
-  announce(run, stage, ran, (ended.getTime() - started.getTime()) / 1000);
+  const by = entry.model === null ? null : `${entry.provider ?? "unknown"}/${entry.model}`;
+  announce(run, stage, ran, (ended.getTime() - started.getTime()) / 1000, by);
   run.onStage(stage.id, ran, true);
   return { id: stage.id, record: ran, entry, ingredients, lacks };
 }
@@ -367,7 +367,13 @@ function record(
   };
 }
 
-function announce(run: ItemRun, stage: CheckedStage, ended: StageRecord, seconds: number): void {
+function announce(
+  run: ItemRun,
+  stage: CheckedStage,
+  ended: StageRecord,
+  seconds: number,
+  by: string | null = null,
+): void {
   const { job_id, item_id, run: number } = run.ticket;
   run.world.listener({
     type: "stage-ended",
@@ -377,6 +383,7 @@ function announce(run: ItemRun, stage: CheckedStage, ended: StageRecord, seconds
     stage: stage.id,
     state: ended.state,
     why: ended.why,
+    by,
     seconds,
     cost_usd: ended.cost,
     error: ended.error,

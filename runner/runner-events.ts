@@ -17,6 +17,8 @@ export type RunnerEvent =
       stage: string;
       state: StageRecord["state"];
       why: string;
+      /** The model that answered, as `provider/model`; null where none was asked. */
+      by: string | null;
       seconds: number;
       cost_usd: number;
       error: ErrorRecord | null;

@@ -1,5 +1,7 @@
 /** The runner's side of a stage's `ctx`: tools, providers, money, progress and log. */
+import { digestOf } from "../core/digest.ts";
 import { ClipscribeError } from "../core/errors.ts";
+import type { Sha256 } from "../core/ids.ts";
 import type { Reservation } from "../core/money.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { Usage } from "../core/records.ts";
@@ -19,8 +21,28 @@ export interface StageMeter {
   costUsd: number;
   tools: Record<string, string>;
   provider: { provider: string; model: string } | null;
+  /** Of what a chat model was told to do, and the shape that it was to answer in. */
+  prompts: Set<Sha256>;
   /** What the stage said its outputs lack. */
   incomplete: string[];
+}
+
+export function startMeter(): StageMeter {
+  return {
+    usage: {},
+    costUsd: 0,
+    tools: {},
+    provider: null,
+    prompts: new Set(),
+    incomplete: [],
+  };
+}
+
+/** One prompt's own digest, that of the list where there were several, null where there was none. */
+export function digestOfPrompts({ prompts }: StageMeter): Sha256 | null {
+  const [first, ...others] = [...prompts].toSorted();
+  if (first === undefined) return null;
+  return others.length === 0 ? first : digestOf([first, ...others]);
 }
 
 /** The stage that is under way, and whom it may ask. */
@@ -107,6 +129,8 @@ export function createStageHost(
       const chat = provider;
       if (chat === null || !("chat" in chat)) throw noProvider("chat model");
       const by = { provider: chat.provider, model: chat.model };
+      const { instructions, jsonSchema } = call;
+      meter.prompts.add(digestOf({ instructions, jsonSchema }));
       const request = { ...by, operation: "chat", payload: call };
       const { answer, reused } = await pay(request, chat.estimateUsd(call), (signal) =>
         chat.chat(call, signal),

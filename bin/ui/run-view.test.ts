@@ -11,6 +11,7 @@ const ended = (stage: string, state: "ran" | "reused" | "failed", why: string): 
   stage,
   state,
   why,
+  by: null,
   seconds: 1.24,
   cost_usd: 0,
   error: null,

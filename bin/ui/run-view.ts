@@ -182,7 +182,8 @@ function formatStage(
   const mark = MARKS[event.state] ?? " ";
   const time = event.state === "ran" ? `${event.seconds.toFixed(1)} s` : "";
   const cost = event.cost_usd > 0 ? formatUsd(event.cost_usd) : "";
-  const why = event.why === event.state ? "" : safeLine(event.why, 200);
+  const by = event.by === null ? "" : `, by ${safeLine(event.by, 80)}`;
+  const why = event.why === event.state ? "" : `${safeLine(event.why, 200)}${by}`;
   const pad = " ".repeat(Math.max(0, 8 - event.state.length));
   return `  ${mark} ${event.stage.padEnd(14)} ${paint(event.state)}${pad} ${time.padStart(8)} ${cost} ${why}`.trimEnd();
 }
