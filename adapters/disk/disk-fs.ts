@@ -11,6 +11,7 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   unlinkSync,
@@ -39,6 +40,8 @@ export interface DiskFs {
   link(from: string, to: string): void;
   unlink(path: string): void;
   removeTree(path: string): void;
+  /** Only an empty one. */
+  removeFolder(path: string): void;
   /** Returns the topmost folder that it had to make, or undefined. */
   makeFolder(path: string): string | undefined;
   read(path: string): ReadFile;
@@ -71,6 +74,7 @@ export const realDiskFs: DiskFs = {
   link: linkSync,
   unlink: unlinkSync,
   removeTree: (path) => rmSync(path, { recursive: true, force: true }),
+  removeFolder: rmdirSync,
   makeFolder: (path) => mkdirSync(path, { recursive: true }),
   read(path) {
     const fd = openSync(path, "r");

@@ -145,6 +145,64 @@ describe("the disk store", () => {
     await store[Symbol.asyncDispose]();
   });
 
+  test("a job's folder goes with its last object, and comes again with the next", async (t) => {
+    const root = join(await folder(t), "store");
+    const store = openDiskStore({ root });
+    const [first, second] = ["first", "second"].map((name) =>
+      parseObjectKey(`inbox/batch/me/a-job/${name}.1.json`),
+    ) as [ObjectKey, ObjectKey];
+    const shown = (): string[] => readdirSync(join(root, "inbox", "batch", "me"));
+    await store.put(first, Buffer.from("1"));
+    await store.put(second, Buffer.from("2"));
+
+    await store.delete(first);
+    assert.deepEqual(shown(), ["a-job"]);
+    await store.delete(second);
+    assert.deepEqual(shown(), []);
+    await store.put(first, Buffer.from("3"), { ifMatch: null });
+
+    assert.equal(Buffer.from((await store.get(first)).body).toString(), "3");
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("processes that put and delete in one folder at once never find it gone", async (t) => {
+    const root = join(await folder(t), "store");
+    const script = (name: string): string => `import { openDiskStore } from ${SELF};
+      const store = openDiskStore({ root: ${JSON.stringify(root)} });
+      const key = "outbox/me/a-job/${name}.json";
+      for (let turn = 0; turn < 300; turn++) {
+        const durability = turn % 10 === 0 ? "synced" : "recomputable";
+        await store.put(key, Buffer.from("x"), { durability, ...(turn % 2 && { ifMatch: null }) });
+        if ((await store.head(key)) === undefined) throw new Error("lost");
+        await store.delete(key, { durability });
+      }`;
+
+    const ends = await Promise.all(["one", "two", "three"].map((name) => runChild(script(name))));
+
+    assert.deepEqual(
+      ends.map(({ code }) => code),
+      [0, 0, 0],
+    );
+    assert.deepEqual(readdirSync(join(root, "outbox", "me")), []);
+  });
+
+  test("after a power cut, what was put into a folder that had been taken away is there", async (t) => {
+    const root = join(await folder(t), "store");
+    const power = openPowerLossFs(realDiskFs, root);
+    const store = openDiskStore({ root, fs: power.fs });
+    const key = parseObjectKey("outbox/me/a-job/message.json");
+    await store.put(key, Buffer.from("first"));
+    await store.delete(key, { durability: "recomputable" });
+    await store.put(key, Buffer.from("second"));
+
+    power.crash();
+
+    const after = openDiskStore({ root });
+    assert.equal(Buffer.from((await after.get(key)).body).toString(), "second");
+    await after[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+  });
+
   test("after a power cut, what was put synced is there, and nothing under a key is torn", async (t) => {
     const dir = await folder(t);
     const root = join(dir, "store");

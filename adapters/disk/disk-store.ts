@@ -26,6 +26,7 @@ import type {
 } from "../../ports/object-store.ts";
 import { codeOf, describeDiskError } from "./disk-error.ts";
 import { HASHED_ETAG_BYTES, etagOf, etagOfFile, hashedEtag } from "./disk-etag.ts";
+import { createFolders } from "./disk-folders.ts";
 import { realDiskFs, streamHandle } from "./disk-fs.ts";
 import type { DiskFs } from "./disk-fs.ts";
 import { listObjects } from "./disk-list.ts";
@@ -33,8 +34,6 @@ import { openDiskUploads } from "./disk-uploads.ts";
 import { pathOfKey } from "./key-path.ts";
 import { openProcessLock } from "./process-lock.ts";
 
-/** Names of folders that are kept in memory. */
-const MAX_KNOWN_FOLDERS = 10_000;
 /** A temporary file this old has no owner: the longest upload of a part takes minutes. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
 
@@ -52,7 +51,7 @@ export interface DiskStore extends ObjectStore, AsyncDisposable {
 export function openDiskStore(options: DiskStoreOptions): DiskStore {
   const { root, fs = realDiskFs } = options;
   const temporaryDir = join(root, ".tmp");
-  const folders = createFolders(fs);
+  const folders = createFolders(fs, root);
   // Through the same door as all folders: the first flush makes the store's own name durable, too.
   guard(root, () => folders.make(temporaryDir));
   const lock = openProcessLock(join(root, ".lock"));
@@ -67,14 +66,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     const path = pathOf(key);
     try {
       throwIfAborted(put.signal);
-      folders.make(dirname(path));
-      try {
-        moveIntoPlace(key, from, path, put);
-      } catch (error) {
-        if (codeOf(error) !== "ENOENT") throw error;
-        folders.make(dirname(path), true);
-        moveIntoPlace(key, from, path, put);
-      }
+      folders.with(dirname(path), () => moveIntoPlace(key, from, path, put));
     } catch (error) {
       ignoreMissing(() => fs.unlink(from));
       throw describeDiskError(error, path);
@@ -206,7 +198,8 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
         if (isGone(error)) return;
         throw describeDiskError(error, path);
       }
-      if (remove.durability !== "recomputable") await folders.sync(dirname(path));
+      const folder = folders.prune(dirname(path));
+      if (remove.durability !== "recomputable") await folders.sync(folder);
     },
 
     presign: (key) => Promise.resolve(pathToFileURL(pathOf(key))),
@@ -214,62 +207,6 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     [Symbol.asyncDispose]: () => Promise.resolve(lock.close()),
   };
   return store;
-}
-
-/** Makes folders and flushes them: each new folder's parent, too, or its name is not durable. */
-function createFolders(fs: DiskFs): {
-  make(path: string, again?: boolean): void;
-  sync(path: string): Promise<void>;
-} {
-  const pending = new Set<string>();
-  /** Folders that were there a moment ago; who finds one gone makes it again. */
-  const known = new Set<string>();
-  const waiting = new Map<string, Promise<void>>();
-
-  function syncShared(path: string): Promise<void> {
-    // Writers that come while a flush is under way share the next one, not this one.
-    const next = (waiting.get(path) ?? Promise.resolve()).then(async () => {
-      if (waiting.get(path) === next) waiting.delete(path);
-      await fs.syncFolder(path);
-    });
-    waiting.set(path, next);
-    return next;
-  }
-
-  const joined = new Map<string, Promise<void>>();
-  function joinSync(path: string): Promise<void> {
-    let flush = joined.get(path);
-    if (flush === undefined) {
-      flush = Promise.resolve().then(() => {
-        joined.delete(path);
-        return syncShared(path);
-      });
-      joined.set(path, flush);
-    }
-    return flush;
-  }
-
-  return {
-    make(path, again = false) {
-      if (known.has(path) && !again) return;
-      if (known.size >= MAX_KNOWN_FOLDERS) known.clear();
-      known.add(path);
-      const top = fs.makeFolder(path);
-      if (top === undefined) return;
-      for (let folder = path; folder.length >= top.length; folder = dirname(folder)) {
-        pending.add(dirname(folder));
-      }
-    },
-    async sync(path) {
-      const parents = [...pending].filter((folder) => path.startsWith(folder));
-      try {
-        await Promise.all([path, ...parents].map(joinSync));
-      } catch (error) {
-        throw describeDiskError(error, path);
-      }
-      for (const parent of parents) pending.delete(parent);
-    },
-  };
 }
 
 function readObject(fs: DiskFs, path: string, key: ObjectKey): ReturnType<DiskFs["read"]> {

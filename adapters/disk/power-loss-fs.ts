@@ -76,6 +76,10 @@ export function openPowerLossFs(real: DiskFs, root: string): PowerLossFs {
       real.unlink(path);
       note(path, () => restore(path, grave));
     },
+    removeFolder(path) {
+      real.removeFolder(path);
+      note(path, () => mkdirSync(path, { recursive: true }));
+    },
     makeFolder(path) {
       const top = real.makeFolder(path);
       if (top === undefined) return undefined;
