@@ -3,9 +3,8 @@
  * differ, and goes on where a file was left half written.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, mkdirSync, rmSync, statSync } from "node:fs";
+import { createReadStream, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError, isKind } from "../core/errors.ts";
@@ -44,14 +43,14 @@ export async function readBlob(
   }
 }
 
-/** Writes a blob to a file, flushed. What the file holds of it already is not read again. */
+/** Writes a blob to a file, flushed. What a file that may be there holds of it is not read again. */
 export async function fetchBlob(
   blobs: Blobs,
   blob: { sha256: Sha256; size: number },
   path: string,
+  isNew: boolean,
 ): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true });
-  if (await hasRest(blobs, blob, path)) return;
+  if (!isNew && (await hasRest(blobs, blob, path))) return;
   if (blob.size <= WHOLE_BYTES) {
     return writeFlushed(path, await readBlob(blobs, blob.sha256, blob.size));
   }

@@ -3,7 +3,7 @@
  * each file checked by its SHA-256, then one rename. An older publish is replaced; what a person
  * changed in it is kept beside, as `{item}.mine`. What was fetched of it before is not fetched again.
  */
-import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
@@ -24,6 +24,7 @@ import {
   replaceFolder,
   syncFolder,
 } from "./results-folder.ts";
+import type { Incoming } from "./results-folder.ts";
 import { writeFlushed } from "./write-flushed.ts";
 
 /** Files of one item on their way at once. */
@@ -64,9 +65,10 @@ export async function fetchResults(
   if (isWhole(folder, manifest, ref)) return { folder, manifest, isNew: false, keptAs: null };
   let incoming = "";
   try {
-    incoming = claimIncoming(jobFolder, state.item_id);
-    removeStrangers(incoming, manifest);
-    await fetchFiles(blobs, manifest.files, incoming);
+    const claimed = claimIncoming(jobFolder, state.item_id);
+    incoming = claimed.folder;
+    if (!claimed.isNew) removeStrangers(incoming, manifest);
+    await fetchFiles(blobs, manifest.files, claimed);
     if (ref.timestamp !== undefined) {
       await writeFlushed(join(incoming, TIMESTAMP), await readBlob(blobs, ref.timestamp));
     }
@@ -86,13 +88,21 @@ export async function fetchResults(
   }
 }
 
-async function fetchFiles(blobs: Blobs, files: Manifest["files"], incoming: string): Promise<void> {
-  const queue = files.values();
+async function fetchFiles(
+  blobs: Blobs,
+  files: Manifest["files"],
+  { folder, isNew }: Incoming,
+): Promise<void> {
+  const placed = files.map((file) => ({ file, path: joinInside(folder, file.path) }));
+  for (const parent of new Set(placed.map(({ path }) => dirname(path)))) {
+    if (parent !== folder) mkdirSync(parent, { recursive: true });
+  }
+  const queue = placed.values();
   let isOver = false;
   const worker = async (): Promise<void> => {
-    for (const file of queue) {
+    for (const { file, path } of queue) {
       if (isOver) return;
-      await fetchBlob(blobs, file, joinInside(incoming, file.path));
+      await fetchBlob(blobs, file, path, isNew);
     }
   };
   const workers = Array.from({ length: AT_ONCE }, async () =>

@@ -40,17 +40,24 @@ const MAX_SWAPS = 5;
 
 export type IsGone = (pid: number) => boolean;
 
+export interface Incoming {
+  folder: string;
+  /** There is nothing in it of an earlier try. */
+  isNew: boolean;
+}
+
 /** Makes the folder to fetch into: what an earlier try has left of it, or a new one. */
-export function claimIncoming(jobFolder: string, item: string): string {
-  const own = join(jobFolder, `.incoming-${process.pid}-${item}`);
-  if (existsSync(own)) return own;
+export function claimIncoming(jobFolder: string, item: string): Incoming {
+  const folder = join(jobFolder, `.incoming-${process.pid}-${item}`);
+  if (existsSync(folder)) return { folder, isNew: false };
   try {
-    renameSync(join(jobFolder, `.incoming-${NOBODY}-${item}`), own);
+    renameSync(join(jobFolder, `.incoming-${NOBODY}-${item}`), folder);
+    return { folder, isNew: false };
   } catch (error) {
     if ((error as { code?: string }).code !== "ENOENT") throw error;
-    mkdirSync(own, { recursive: true });
+    mkdirSync(folder, { recursive: true });
+    return { folder, isNew: true };
   }
-  return own;
 }
 
 /** Leaves it to whoever tries next. */
