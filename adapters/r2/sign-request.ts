@@ -2,7 +2,8 @@
  * AWS Signature Version 4 in headers, for requests whose body is at hand.
  * docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
  */
-import { createHash, createHmac } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 
 export interface SigningKeys {
   accessKeyId: string;
@@ -11,7 +12,7 @@ export interface SigningKeys {
 }
 
 export interface Unsigned {
-  method: "PUT";
+  method: "GET" | "HEAD" | "PUT";
   host: string;
   /** As it is sent: percent-encoded, see `encodePath`. */
   path: string;
@@ -32,15 +33,16 @@ export type Sign = (request: Unsigned, now: Date) => Record<string, string>;
 export function openSigner({ accessKeyId, secretAccessKey, sessionToken }: SigningKeys): Sign {
   // A key is good for a day: deriving it takes four times as long as the signature itself.
   let dayOfKey = "";
-  let key: Buffer = Buffer.alloc(0);
+  let key: Buffer | KeyObject = Buffer.alloc(0);
   return ({ method, host, path, query, headers, payload }, now) => {
     const time = now.toISOString().replaceAll(/[-:]|\.\d{3}/g, "");
     const day = time.slice(0, 8);
     if (day !== dayOfKey) {
-      key = [day, REGION, "s3", "aws4_request"].reduce<Buffer>(
+      const derived = [day, REGION, "s3", "aws4_request"].reduce<Buffer>(
         hmac,
         Buffer.from(`AWS4${secretAccessKey}`),
       );
+      key = createSecretKey(derived);
       dayOfKey = day;
     }
     const all: Record<string, string> = {
@@ -61,7 +63,7 @@ export function openSigner({ accessKeyId, secretAccessKey, sessionToken }: Signi
       payload,
     ].join("\n");
     const scope = `${day}/${REGION}/s3/aws4_request`;
-    const digest = createHash("sha256").update(canonical).digest("hex");
+    const digest = hash("sha256", canonical, "hex");
     const signature = hmac(key, [ALGORITHM, time, scope, digest].join("\n")).toString("hex");
     const credential = `${accessKeyId}/${scope}`;
     all["authorization"] =
@@ -87,6 +89,6 @@ function encode(text: string): string {
   );
 }
 
-function hmac(key: Buffer, data: string): Buffer {
+function hmac(key: Buffer | KeyObject, data: string): Buffer {
   return createHmac("sha256", key).update(data).digest();
 }
