@@ -2,8 +2,8 @@
 import { MAX_PARTS, MIN_PART_BYTES } from "../ports/object-store.ts";
 
 const MEBIBYTE = 1024 * 1024;
-/** Large enough for a fast line; a cut line loses at most four of them. */
-const PART_BYTES = 16 * MEBIBYTE;
+/** Large enough for a fast line, small enough for eight in memory; a cut line loses at most four of them. */
+const PART_BYTES = 8 * MEBIBYTE;
 /** On a limited line a part takes no longer than about this. */
 const PART_SECONDS = 30;
 

@@ -245,6 +245,30 @@ describe("digests in threads", () => {
     }
   });
 
+  test("are the same for parts that are digested together, of two files at once", async () => {
+    await using threads = openDigestThreads(THREAD);
+    for (const alone of ["md5", "sha256"] as const) {
+      // More than go together, and a last one that is shorter.
+      const files = ["one", "two"].map((name) =>
+        Array.from({ length: 21 }, (_, at) =>
+          Buffer.alloc(at === 20 ? 333 : 70_000, `${name} ${at} `),
+        ),
+      );
+      const digesters = files.map(() => threads.open(alone));
+
+      const found = await Promise.all(
+        files.flatMap((parts, at) => parts.map(async (part) => digesters[at]?.add(part))),
+      );
+
+      const expected = files.flat().map((part) => createHash(alone).update(part).digest("hex"));
+      assert.deepEqual(found, expected);
+      for (const [at, parts] of files.entries()) {
+        const whole = createHash("sha256").update(Buffer.concat(parts)).digest("hex");
+        assert.equal(await digesters[at]?.finish(), whole);
+      }
+    }
+  });
+
   test("a thread that can't start is told to who waits", async () => {
     await using threads = openDigestThreads(`${THREAD}.missing`);
 

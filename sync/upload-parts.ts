@@ -15,6 +15,7 @@ import type { Etag, ObjectInfo, ObjectStore, UploadPart } from "../ports/object-
 import type { FinishedPart, UnfinishedUpload } from "../ports/upload-book.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile } from "./open-source-file.ts";
+import { openTurns } from "./open-turns.ts";
 import { cut, planParts } from "./plan-parts.ts";
 import type { ProgressCount } from "./upload-progress.ts";
 import type { UploadOptions, Uploaded } from "./upload-source.ts";
@@ -26,6 +27,8 @@ export const MAX_UPLOAD_AGE_MS = 6 * 24 * 60 * 60 * 1000;
 const MAX_BEGINNINGS = 3;
 /** Parts of one upload on their way: R2 has answered 500 to more. */
 const PARTS_AT_ONCE = 4;
+/** Those, and as many more as are hashed at once: a line that is faster than this waits for nothing. */
+const PARTS_IN_MEMORY = 16;
 const COMPLETE_TRIES = 4;
 const COMPLETE_WAIT_MS = 1_000;
 
@@ -127,17 +130,20 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
   const trouble = new AbortController();
   const signal = AbortSignal.any([way.signal, trouble.signal]);
   const digester = uploads.openDigester(store.partDigest);
+  const line = openTurns(PARTS_AT_ONCE);
   await using file = await openSourceFile(way.path, source);
   try {
     for (let number = 1; number <= plan.count; number++) {
       const start = (number - 1) * plan.partBytes;
       const length = Math.min(plan.partBytes, source.size - start);
-      while (tasks.size >= PARTS_AT_ONCE) await Promise.race(tasks);
+      while (tasks.size >= PARTS_IN_MEMORY) await Promise.race(tasks);
       const place = await uploads.room.enter(plan.partBytes, source.size, signal);
       const body = place.buffer.subarray(0, length);
       const send = async (): Promise<void> => {
         // Asked for before the next part is read: the whole is hashed in the order of its parts.
         const digest = await digester.add(body);
+        using _turn = await line.take();
+        signal.throwIfAborted();
         parts[number - 1] = await sendPart({ ...way, signal }, upload, number, body, digest);
       };
       try {

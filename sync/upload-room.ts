@@ -6,13 +6,15 @@
 import { asClipscribeError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** Four parts of 16 MiB on the way, and one that is read: R2 is asked for 2–4 at a time. */
-export const ROOM_BYTES = 80 * 1024 * 1024;
+/** Of 8 MiB: four parts on the way, eight that are hashed, and room for others beside a large file. */
+export const ROOM_BYTES = 128 * 1024 * 1024;
 /** Small files on the way at once; more than this only makes them wait elsewhere. */
 const MAX_AT_ONCE = 16;
 const MAX_WAIT_MS = 120_000;
 /** Requests of one part each, for one file. */
 const SHARED_BUFFER_BYTES = 1024 * 1024;
+/** Thousands of small files take turns in buffers of this size. */
+const SMALL_BUFFER_BYTES = 64 * 1024;
 
 export interface Place extends Disposable {
   /** As large as was asked for; shared with other threads where that is worth it. */
@@ -37,22 +39,30 @@ export function openUploadRoom(clock: Clock): UploadRoom {
   const waiting = new Set<Waiting>();
   // Fresh memory is zeroed by the system: parts of one size use the same again.
   const spare: Uint8Array[] = [];
+  const spareSmall: Uint8Array[] = [];
 
   function take(bytes: number): Uint8Array {
+    if (bytes <= SMALL_BUFFER_BYTES) {
+      return spareSmall.pop() ?? Buffer.allocUnsafeSlow(SMALL_BUFFER_BYTES);
+    }
     if (bytes < SHARED_BUFFER_BYTES) return Buffer.allocUnsafeSlow(bytes);
     const at = spare.findIndex((buffer) => buffer.length === bytes);
     const [used] = at === -1 ? [] : spare.splice(at, 1);
     return used ?? new Uint8Array(new SharedArrayBuffer(bytes));
   }
 
-  function letIn(): void {
+  function letIn(bytes: number): Place {
+    freeBytes -= bytes;
+    inside++;
+    return placeOf(bytes);
+  }
+
+  function letWaitingIn(): void {
     while (inside < MAX_AT_ONCE) {
       const next = nextOf(waiting, clock.monotonicMs());
       if (next === undefined || (next.bytes > freeBytes && inside > 0)) return;
       waiting.delete(next);
-      freeBytes -= next.bytes;
-      inside++;
-      next.enter(placeOf(next.bytes));
+      next.enter(letIn(next.bytes));
     }
   }
 
@@ -60,16 +70,17 @@ export function openUploadRoom(clock: Clock): UploadRoom {
     const buffer = take(bytes);
     let isLeft = false;
     return {
-      buffer,
+      buffer: buffer.length === bytes ? buffer : buffer.subarray(0, bytes),
       [Symbol.dispose]() {
         if (isLeft) return;
         isLeft = true;
         freeBytes += bytes;
         inside--;
+        if (bytes <= SMALL_BUFFER_BYTES) spareSmall.push(buffer);
         if (bytes >= SHARED_BUFFER_BYTES) spare.unshift(buffer);
         // Others may want another size: what is kept never exceeds the room.
         while (spare.reduce((sum, each) => sum + each.length, 0) > freeBytes) spare.pop();
-        letIn();
+        letWaitingIn();
       },
     };
   }
@@ -77,6 +88,9 @@ export function openUploadRoom(clock: Clock): UploadRoom {
   return {
     async enter(bytes, sizeBytes, signal) {
       if (signal.aborted) throw asClipscribeError(signal.reason);
+      if (waiting.size === 0 && inside < MAX_AT_ONCE && (bytes <= freeBytes || inside === 0)) {
+        return letIn(bytes);
+      }
       const { promise, resolve, reject } = Promise.withResolvers<Place>();
       const entry: Waiting = { bytes, sizeBytes, sinceMs: clock.monotonicMs(), enter: resolve };
       const onAbort = (): void => {
@@ -84,7 +98,7 @@ export function openUploadRoom(clock: Clock): UploadRoom {
       };
       signal.addEventListener("abort", onAbort, { once: true });
       waiting.add(entry);
-      letIn();
+      letWaitingIn();
       try {
         return await promise;
       } finally {

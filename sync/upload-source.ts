@@ -20,7 +20,6 @@ import type { Source } from "../core/records.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile, readSourceFile } from "./open-source-file.ts";
-import { planParts } from "./plan-parts.ts";
 import { uploadParts } from "./upload-parts.ts";
 import { countProgress } from "./upload-progress.ts";
 import type { ProgressCount, UploadProgress } from "./upload-progress.ts";
@@ -29,6 +28,8 @@ import { withdraw } from "./withdraw.ts";
 
 /** Read while everything else waits: a millisecond. */
 const SMALL_BYTES = 1024 * 1024;
+/** One request where there would be two parts: an upload in parts takes three more, each of them billed. */
+const WHOLE_PARTS = 2;
 
 export interface UploadOptions {
   /** Absolute. */
@@ -66,8 +67,7 @@ export async function uploadSource(
     if (await hasArrived(other, options.signal)) return { how: "kept", sentBytes: 0 };
   }
   const count = countProgress(source.size, pace, onProgress);
-  const plan = planParts(source.size, partBytes);
-  const upload = plan.count === 1 ? uploadWhole : uploadParts;
+  const upload = source.size <= partBytes * WHOLE_PARTS ? uploadWhole : uploadParts;
   const work = upload(store, key, options, count);
   underWay.set(key, work);
   try {

@@ -14,7 +14,7 @@ export interface Uploads {
   book: UploadBook;
   room: UploadRoom;
   pace: UploadPace;
-  /** Of a file's parts, unless there were too many; a file up to this size is one request. */
+  /** Of a file's parts, unless there were too many; a file up to twice this size is one request. */
   partBytes: number;
   /** What is on its way now, so that the same bytes go once. */
   underWay: Map<ObjectKey, Promise<unknown>>;
