@@ -1,4 +1,8 @@
-/** A program of this folder as it is shipped: in one bundle, with the thread that computes hashes. */
+/**
+ * A program of this folder as it is shipped (scripts/build.ts): in one bundle, its compiled code
+ * kept from the first start on, with the thread that computes hashes.
+ */
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { build } from "esbuild";
@@ -26,5 +30,11 @@ export async function bundleChild(program: string, dir: string): Promise<string>
       js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
     },
   });
-  return join(outdir, "child.mjs");
+  const main = join(outdir, "main.mjs");
+  const cache = JSON.stringify(join(outdir, ".compile-cache"));
+  writeFileSync(
+    main,
+    `import { enableCompileCache } from "node:module";\nenableCompileCache(${cache});\nawait import("./child.mjs");\n`,
+  );
+  return main;
 }
