@@ -15,6 +15,7 @@ import { keysOf } from "../core/keys.ts";
 import type { ItemState } from "../core/records.ts";
 import { JOB, USER, publishItem } from "../samples/publish-item.ts";
 import { median, report, round } from "./measure.ts";
+import { bundleChild } from "./peers/bundle-child.ts";
 import { findRclones, rcloneEnv } from "./peers/rclone.ts";
 import { startEmulator } from "./peers/start-sink.ts";
 import { runTimed } from "./peers/timed-child.ts";
@@ -26,10 +27,10 @@ const SMALL_FILES = 12;
 const SMALL_BYTES = 30_000;
 const SOUND_BYTES = 4_000_000;
 const TARGET = 1;
-const CHILD = join(import.meta.dirname, "fetch-child.ts");
 
 const dir = mkdtempSync(join(tmpdir(), "clipscribe-bench-fetch-"));
 try {
+  const child = await bundleChild("fetch-child.ts", dir);
   await using cloud = await startEmulator(join(dir, "cloud"));
   const { place } = cloud;
   const states: Pick<ItemState, "job_id" | "item_id" | "manifest">[] = [];
@@ -54,7 +55,7 @@ try {
     {
       name: "clipscribe",
       run: async (to) => {
-        const timed = await runTimed([process.execPath, CHILD, plan, to], { HOME: dir });
+        const timed = await runTimed([process.execPath, child, plan, to], { HOME: dir });
         // Its manifests as well.
         if (countFiles(to) !== files + ITEMS) throw new Error("not all files came");
         return timed;

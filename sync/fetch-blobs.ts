@@ -17,6 +17,8 @@ import { writeFlushed } from "./write-flushed.ts";
 const TRIES = 2;
 /** Up to this size a blob is one read and one write; above, it is streamed, and gone on with. */
 const WHOLE_BYTES = 256 * 1024;
+/** Chunks come in 64 KiB: as many as this are written at once. */
+const WRITE_BYTES = 1024 * 1024;
 
 export interface Blobs {
   store: ObjectStore;
@@ -85,16 +87,30 @@ async function writeFrom(
   const { body, etag } = await store.getStream(keysOf(user).blob(sha256), { ...range, signal });
   const hash = createHash("sha256");
   await using file = await open(path, start === 0 ? "w" : "a", 0o644);
-  let written = start;
-  for await (const chunk of body) {
-    written += chunk.length;
-    // A body without an end must not fill the disk.
-    if (written > size) break;
-    hash.update(chunk);
-    await file.writeFile(chunk);
+  let taken = start;
+  let gathered: Uint8Array[] = [];
+  let gatheredBytes = 0;
+  const write = async (): Promise<void> => {
+    if (gatheredBytes > 0) await file.writev(gathered);
+    gathered = [];
+    gatheredBytes = 0;
+  };
+  try {
+    for await (const chunk of body) {
+      taken += chunk.length;
+      // A body without an end must not fill the disk.
+      if (taken > size) break;
+      hash.update(chunk);
+      gathered.push(chunk);
+      gatheredBytes += chunk.length;
+      if (gatheredBytes >= WRITE_BYTES) await write();
+    }
+  } finally {
+    // What came before the line was cut is of use to the next try.
+    await write();
   }
   await file.sync();
-  return { etag, sha256: written > size ? "" : hash.digest("hex") };
+  return { etag, sha256: taken > size ? "" : hash.digest("hex") };
 }
 
 export async function sha256OfFile(path: string): Promise<Sha256> {
