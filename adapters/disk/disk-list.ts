@@ -1,4 +1,4 @@
-/** Walks the folders in UTF-8 order of keys, one folder in memory at each depth. */
+/** Walks the folders below a prefix in UTF-8 order of keys, one folder in memory at each depth. */
 import { join } from "node:path";
 
 import { ClipscribeError } from "../../core/errors.ts";
@@ -6,7 +6,7 @@ import type { ObjectKey } from "../../core/keys.ts";
 import type { ObjectInfo, RequestOptions } from "../../ports/object-store.ts";
 import { codeOf, describeDiskError } from "./disk-error.ts";
 import type { DiskFs } from "./disk-fs.ts";
-import { decodeName, keyFromParts } from "./key-path.ts";
+import { decodeName, foldersOfPrefix, keyFromParts } from "./key-path.ts";
 
 interface Walk {
   root: string;
@@ -28,7 +28,10 @@ export async function* listObjects(
   options: RequestOptions & { startAfter?: string },
 ): AsyncGenerator<ObjectInfo> {
   const after = options.startAfter === undefined ? undefined : Buffer.from(options.startAfter);
-  yield* walkFolder(walk, walk.root, "", prefix, after, options.signal);
+  // Not from the root: one job's objects are listed without reading the names of all jobs.
+  const folders = foldersOfPrefix(prefix);
+  const base = folders.map((name) => `${name}/`).join("");
+  yield* walkFolder(walk, join(walk.root, ...folders), base, prefix, after, options.signal);
 }
 
 async function* walkFolder(

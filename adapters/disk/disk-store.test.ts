@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
@@ -35,6 +35,12 @@ async function open(t: TestContext): Promise<DiskStore> {
 }
 
 describeObjectStore("disk", open);
+
+async function listed(store: DiskStore, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix)) keys.push(key);
+  return keys;
+}
 
 function runChild(
   script: string,
@@ -101,6 +107,64 @@ describe("the disk store", () => {
             .every((name) => name.length <= 255 && name !== ".."),
         );
       }),
+    );
+  });
+
+  test("one job's objects are listed without reading the names of all jobs", async (t) => {
+    const root = join(await folder(t), "store");
+    const read: string[] = [];
+    const fs = {
+      ...realDiskFs,
+      async names(path: string) {
+        read.push(relative(root, path));
+        return realDiskFs.names(path);
+      },
+    };
+    const store = openDiskStore({ root, fs });
+    for (const job of ["one", "two", "three"])
+      await store.put(parseObjectKey(`jobs/me/${job}/items/a.json`), Buffer.from("x"));
+    read.length = 0;
+
+    const found = await listed(store, "jobs/me/two/");
+
+    assert.deepEqual(found, ["jobs/me/two/items/a.json"]);
+    assert.deepEqual(read, ["jobs/me/two", "jobs/me/two/items"]);
+    assert.deepEqual(await listed(store, "jobs/me/four/"), []);
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("a listing has exactly the keys that begin with its prefix, in order, whatever their names", async (t) => {
+    const part = fc.constantFrom(
+      "a",
+      "ab",
+      "B",
+      "é",
+      ".x",
+      "a.b",
+      "%",
+      "l".repeat(160),
+      "m".repeat(300),
+    );
+    const key = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(key, { minLength: 1, maxLength: 8 }),
+        fc.nat(),
+        async (texts, at) => {
+          const store = openDiskStore({ root: await mkdtemp(join(await folder(t), "store-")) });
+          for (const text of texts)
+            await store.put(parseObjectKey(text), Buffer.from("x"), { durability: "recomputable" });
+          const some = texts[at % texts.length] ?? "";
+          const prefix = [...some].slice(0, at % ([...some].length + 1)).join("");
+
+          const wanted = texts
+            .filter((text) => text.startsWith(prefix))
+            .toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+          assert.deepEqual(await listed(store, prefix), wanted);
+          await store[Symbol.asyncDispose]();
+        },
+      ),
+      { numRuns: 60 },
     );
   });
 

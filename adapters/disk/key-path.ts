@@ -31,6 +31,19 @@ export function pathOfKey(key: ObjectKey): string {
   return names.join("/");
 }
 
+/** As a folder is named that is neither escaped nor cut. */
+const PLAIN_FOLDER = /^[a-z0-9_-]{1,150}$/;
+
+/**
+ * The first folders of all keys that begin with the prefix, as far as they are their own names: every
+ * such key lies in them, whatever else it has in it.
+ */
+export function foldersOfPrefix(prefix: string): string[] {
+  const whole = prefix.split("/").slice(0, -1);
+  const end = whole.findIndex((segment) => !PLAIN_FOLDER.test(segment));
+  return end === -1 ? whole : whole.slice(0, end);
+}
+
 /** How a name in a folder continues the key of that folder. */
 export type DecodedName =
   | { kind: "object"; suffix: string }
