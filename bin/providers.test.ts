@@ -25,7 +25,11 @@ async function world(
     return { body: { language: "English", duration: 6, words } };
   });
   const pipeline = makeOwnProject(dir, (text) =>
-    text.replace("{ provider: auto }", transcriber).replace("attempts: 4", "attempts: 2"),
+    text
+      .replace("{ provider: auto }", transcriber)
+      .replace("attempts: 4", "attempts: 2")
+      // The richest sound there can be: what is too large for a model is too large with it.
+      .replace("bitrate_kbps: 24", "bitrate_kbps: 128"),
   );
   const talk = tone();
   return { server, pipeline, clipscribe, run: () => clipscribe(["run", "--json", talk]), asked };
@@ -109,6 +113,11 @@ describe("models and validate", () => {
       "parts that are too long",
       "{ provider: mistral/voxtral-small-transcribe-3, chunk_minutes: 120 }",
       /takes at most 75 minutes at once/,
+    ],
+    [
+      "parts that are too large for the sound's bit rate",
+      "{ provider: xai/grok-stt, chunk_minutes: 115 }",
+      /takes at most 100 MiB at once: 109 minutes of 128 kbit\/s/,
     ],
   ] as const) {
     test(`validate refuses ${what}, with its line`, async (t) => {

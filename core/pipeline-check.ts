@@ -84,10 +84,12 @@ function hintForStage(
 /** What `with:` names as models has to exist, to work still, and to be able to do what it should. */
 function checkModels(
   { sourceMap }: ParsedPipeline,
-  { index, loaded }: Draft,
+  drafts: readonly Draft[],
+  draft: Draft,
   params: Record<string, unknown>,
   problems: PipelineProblem[],
 ): void {
+  const { index, loaded } = draft;
   const { needs = {}, misfit } = loaded.definition;
   const { provider: kind, providerParam, fallbackParam } = needs;
   if (kind === undefined) return;
@@ -95,6 +97,7 @@ function checkModels(
     const at = ["stages", index, "with", ...path];
     problems.push(problemAt(sourceMap, at, "value", message, hint));
   };
+  const makers = paramsOfMakers(drafts, draft);
   const named: [path: (string | number)[], name: unknown][] = [];
   if (providerParam !== undefined) named.push([[providerParam], params[providerParam]]);
   const fallbacks = fallbackParam === undefined ? [] : params[fallbackParam];
@@ -107,9 +110,25 @@ function checkModels(
     if (problem !== undefined) add(path, problem.message, problem.hint);
     const model = findNamedModel(kind, name);
     if (problem !== undefined || model === undefined) continue;
-    const unfit = misfit?.({ params, model });
+    const unfit = misfit?.({ params, model, makers });
     if (unfit !== undefined) add([unfit.param], unfit.message, unfit.hint);
   }
+}
+
+/** By input of a stage: the params of the one that makes it, where there is one and they are good. */
+function paramsOfMakers(
+  drafts: readonly Draft[],
+  draft: Draft,
+): Record<string, Record<string, unknown>> {
+  const { stage, loaded } = draft;
+  const inputs = Object.keys(loaded.definition.input);
+  return Object.fromEntries(
+    inputs.flatMap((name) => {
+      const maker = findProducer(drafts, draft, stage.in[name] ?? name);
+      const parsed = maker?.loaded.definition.params.safeParse(maker.stage.with);
+      return parsed?.success === true ? [[name, parsed.data as Record<string, unknown>]] : [];
+    }),
+  );
 }
 
 function checkStage(
@@ -145,7 +164,7 @@ function checkStage(
     const message = `stage \`${stage.id}\` has no input \`${name}\``;
     problems.push(problemAt(sourceMap, ["stages", index, "in", name], "key", message, hint));
   }
-  checkModels(parsed, draft, params, problems);
+  checkModels(parsed, drafts, draft, params, problems);
   const pool = stage.pool ?? contract.needs?.pool ?? DEFAULT_POOL;
   if (stage.pool !== null && stage.pool !== DEFAULT_POOL && !Object.hasOwn(pipeline.pools, pool)) {
     const hint = didYouMean(pool, Object.keys(pipeline.pools)) ?? "add it under `pools:`";

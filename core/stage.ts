@@ -323,6 +323,13 @@ export interface ProviderChoice {
   readonly model: string;
 }
 
+export interface MisfitAbout<Params> {
+  params: Params;
+  model: ModelSpec;
+  /** By input: the params of the stage that makes it, where the pipeline is known. */
+  makers: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
 /** What a model can't do of what the params want. */
 export interface Misfit {
   param: string;
@@ -343,7 +350,7 @@ export interface StageDefinition<
   readonly needs?: StageNeeds;
   readonly estimate?: (about: EstimateAbout<z.output<P>>) => StageEstimate;
   /** For `validate`, where the pipeline names a model, and before the first call. */
-  readonly misfit?: (about: { params: z.output<P>; model: ModelSpec }) => Misfit | undefined;
+  readonly misfit?: (about: MisfitAbout<z.output<P>>) => Misfit | undefined;
   run(args: StageArguments<I, O, P>): Promise<OutputValues<O>> | OutputValues<O>;
 }
 

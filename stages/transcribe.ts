@@ -67,7 +67,8 @@ export default defineStage({
       ? { seconds: 1, costUsd: 0 }
       : { seconds: mediaSeconds / 20, costUsd: transcriptionCost(spec, mediaSeconds) };
   },
-  misfit: ({ params, model }) => misfitOf(model, params),
+  misfit: ({ params, model, makers }) =>
+    misfitOf(model, params) ?? tooLarge(model, params, makers["audio"]?.["bitrate_kbps"]),
 
   async run({ input, params, ctx }) {
     const mayBeCaptions = params.provider === "auto" || params.provider === "captions";
@@ -114,6 +115,22 @@ function misfitOf(
     return { param: "chunk_minutes", message, hint: `at most ${minutes}, or leave it out` };
   }
   return undefined;
+}
+
+/** Kilobits a second; unknown where another stage makes the sound: then the parts are cut to fit. */
+function tooLarge(
+  model: ModelSpec,
+  { chunk_minutes: minutes }: { chunk_minutes: number | null },
+  kbps: unknown,
+): Misfit | undefined {
+  if (model.kind !== "transcriber" || minutes === null || typeof kbps !== "number")
+    return undefined;
+  const most = Math.floor(model.maxBytes / (kbps * 125 * 60));
+  if (minutes <= most) return undefined;
+  const mib = Math.floor(model.maxBytes / 1024 / 1024);
+  const message = `\`${model.provider}/${model.model}\` takes at most ${mib} MiB at once: ${most} minutes of ${kbps} kbit/s`;
+  const hint = "leave it out, or lower `bitrate_kbps` of the stage that makes the sound";
+  return { param: "chunk_minutes", message, hint };
 }
 
 function noTranscriber(): ClipscribeError {
