@@ -1,6 +1,6 @@
 /**
  * `clipscribe verify FOLDER…`: whether results are what was published, from their files alone: every
- * hash, every quote against the transcript, every edge of the graph.
+ * hash, every quote against the transcript, every node and edge of the graph, every copied figure.
  */
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -9,29 +9,25 @@ import { z } from "zod";
 
 import { ClipscribeError, asClipscribeError } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { indexQuotes } from "../core/ground-quote.ts";
-import { Evidence, KeyMoment, KnowledgeGraph } from "../core/intelligence.ts";
+import { KnowledgeGraph } from "../core/intelligence.ts";
 import { JobManifest } from "../core/message-records.ts";
 import { Manifest } from "../core/records.ts";
 import { safeLine } from "../core/safe-text.ts";
-import { Segment } from "../core/transcript.ts";
 import { hashFile } from "../runner/stage-values.ts";
 import type { Io } from "./io.ts";
+import {
+  CoreFile,
+  TranscriptFile,
+  verifyCopies,
+  verifyGraph,
+  verifyQuotes,
+} from "./verify-findings.ts";
 
 const MANIFEST = "manifest.json";
+/** Beside what the manifest lists. */
+const ALWAYS = [MANIFEST, `${MANIFEST}.tsr`, "manifest-sha256.txt"];
 /** results/JOB/ITEM: a folder of jobs is two levels above its items. */
 const MAX_DEPTH = 3;
-
-const Supported = z.object({ evidence: z.array(Evidence) });
-const CoreFile = z.object({
-  entities: z.array(Supported),
-  relationships: z.array(Supported),
-  key_moments: z.array(KeyMoment),
-  topic_evidence: z.array(Supported).default([]),
-  summary_evidence: z.array(Evidence).default([]),
-  sentiment: Supported.nullish(),
-});
-const TranscriptFile = z.object({ segments: z.array(Segment) });
 
 interface Verdict {
   folder: string;
@@ -39,6 +35,8 @@ interface Verdict {
   quotes: number;
   /** When a timestamp authority saw the manifest. */
   timestamp: string | null;
+  /** Files that lie there and were not published: a person's own, perhaps. */
+  besides: string[];
   problems: string[];
 }
 
@@ -59,7 +57,7 @@ export async function verify(
   const isGood = verdicts.every(({ problems }) => problems.length === 0);
   if (json) io.stdout(`${JSON.stringify({ schema: 1, ok: isGood, items: verdicts })}\n`);
   else {
-    for (const { folder, files, quotes, timestamp, problems } of verdicts) {
+    for (const { folder, files, quotes, timestamp, besides, problems } of verdicts) {
       const name = safeLine(folder, 1_000);
       if (problems.length === 0)
         io.stdout(
@@ -67,6 +65,9 @@ export async function verify(
         );
       else io.stdout(`BAD   ${name}\n`);
       for (const problem of problems) io.stdout(`      ${safeLine(problem)}\n`);
+      if (besides.length > 0) {
+        io.stdout(`      not published, so not checked: ${safeLine(besides.join(", "))}\n`);
+      }
     }
   }
   return isGood ? EXIT.complete : EXIT.verification;
@@ -84,7 +85,14 @@ function findItems(folder: string, depth: number): string[] {
 }
 
 async function verifyItem(folder: string): Promise<Verdict> {
-  const verdict: Verdict = { folder, files: 0, quotes: 0, timestamp: null, problems: [] };
+  const verdict: Verdict = {
+    folder,
+    files: 0,
+    quotes: 0,
+    timestamp: null,
+    besides: [],
+    problems: [],
+  };
   const { problems } = verdict;
   const manifest = readJson(folder, MANIFEST, z.union([Manifest, JobManifest]), problems);
   if (manifest === undefined) return verdict;
@@ -100,18 +108,29 @@ async function verifyItem(folder: string): Promise<Verdict> {
     } else verdict.files++;
   }
   await verifyTimestamp(folder, verdict);
-  const published = new Set(manifest.files.map(({ path }) => path));
-  if (published.has("core.json") && published.has("transcript.json")) {
-    verdict.quotes = verifyQuotes(folder, problems);
-  }
-  if (published.has("knowledge_graph.json")) {
-    const graph = readJson(folder, "knowledge_graph.json", KnowledgeGraph, problems);
-    const ids = new Set(graph?.nodes.map(({ id }) => id));
-    for (const { id, source, target } of graph?.edges ?? []) {
-      if (!ids.has(source) || !ids.has(target)) problems.push(`graph: edge ${id} joins no nodes`);
-    }
-  }
+  verifyContents(folder, manifest, verdict);
+  const published = new Set([...ALWAYS, ...manifest.files.map(({ path }) => path)]);
+  verdict.besides = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.startsWith(".") && !published.has(entry.name))
+    .map(({ name }) => name);
   return verdict;
+}
+
+function verifyContents(folder: string, manifest: Manifest | JobManifest, verdict: Verdict): void {
+  const { problems } = verdict;
+  const published = new Set(manifest.files.map(({ path }) => path));
+  const read = <Value>(name: string, schema: z.ZodType<Value>): Value | undefined =>
+    published.has(name) ? readJson(folder, name, schema, problems) : undefined;
+  const core = read("core.json", CoreFile);
+  const transcript = read("transcript.json", TranscriptFile);
+  if (core !== undefined && transcript !== undefined) {
+    const { count, problems: found } = verifyQuotes(core, transcript);
+    verdict.quotes = count;
+    problems.push(...found);
+    if ("stages" in manifest) problems.push(...verifyCopies(core, transcript, manifest));
+  }
+  const graph = read("knowledge_graph.json", KnowledgeGraph);
+  if (graph !== undefined) problems.push(...verifyGraph(graph, core));
 }
 
 /** That the authority saw this manifest; whether to trust it is for `openssl ts -verify`. */
@@ -127,36 +146,6 @@ async function verifyTimestamp(folder: string, verdict: Verdict): Promise<void> 
   } catch (error) {
     verdict.problems.push(`${MANIFEST}.tsr: ${asClipscribeError(error).message}`);
   }
-}
-
-/** What is marked verified or repaired has to be found again, and at the same time. */
-function verifyQuotes(folder: string, problems: string[]): number {
-  const core = readJson(folder, "core.json", CoreFile, problems);
-  const transcript = readJson(folder, "transcript.json", TranscriptFile, problems);
-  if (core === undefined || transcript === undefined) return 0;
-  const supported = [...core.entities, ...core.relationships, ...core.topic_evidence];
-  const quotes = [
-    ...supported.flatMap(({ evidence }) => evidence),
-    ...core.key_moments,
-    ...core.summary_evidence,
-    ...(core.sentiment?.evidence ?? []),
-  ];
-  const index = indexQuotes(transcript.segments);
-  for (const { quote, segment_ids: ids, start, end, verification } of quotes) {
-    if (verification === "unverified") continue;
-    const found = index.ground(quote, ids);
-    if (found.verification !== "verified") {
-      problems.push(`quote is not in ${ids.join(", ")}: ${quote}`);
-    } else if (Math.abs(found.start - start) > 0.001 || Math.abs(found.end - end) > 0.001) {
-      problems.push(`quote has another time: ${quote}`);
-    }
-  }
-  for (const [at, { evidence }] of core.relationships.entries()) {
-    if (!evidence.some(({ verification }) => verification === "verified")) {
-      problems.push(`relationship ${at + 1} rests on no verified quote`);
-    }
-  }
-  return quotes.length;
 }
 
 function readJson<Value>(
