@@ -17,7 +17,7 @@ export interface Messages {
   giveBack(lane: Lane, leaseId: string, delayMs: number): Promise<void>;
   /** Has a ticket heard of again. @throws what the queue does. */
   announce(lane: Lane, ticketKey: string, delayMs: number): Promise<void>;
-  /** Sends now what still waits. */
+  /** Sends now what still waits; resolves when all is sent. */
   settle(): Promise<void>;
 }
 
@@ -29,6 +29,7 @@ interface Batch {
 
 export function openMessages({ queues, log, clock }: RunnerWorld): Messages {
   const gathering = new Map<Lane, Batch>();
+  const underWay = new Set<Promise<void>>();
 
   function gather(lane: Lane): Batch {
     const hurry = new AbortController();
@@ -40,7 +41,9 @@ export function openMessages({ queues, log, clock }: RunnerWorld): Messages {
         log.warn("messages could not be acknowledged", { error });
       });
     };
-    const batch = { leases, hurry, sent: send() };
+    const sent = send().finally(() => underWay.delete(sent));
+    underWay.add(sent);
+    const batch = { leases, hurry, sent };
     gathering.set(lane, batch);
     return batch;
   }
@@ -53,9 +56,8 @@ export function openMessages({ queues, log, clock }: RunnerWorld): Messages {
       await batch.sent;
     },
     async settle() {
-      const batches = [...gathering.values()];
-      for (const { hurry } of batches) hurry.abort();
-      await Promise.all(batches.map(async ({ sent }) => sent));
+      for (const { hurry } of gathering.values()) hurry.abort();
+      await Promise.all(underWay);
     },
     async giveBack(lane, leaseId, delayMs) {
       const delay = Math.ceil(Math.min(delayMs, MAX_GIVE_BACK_MS));
