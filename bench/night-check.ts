@@ -23,7 +23,9 @@ const ROOMS = [
   "sources",
 ];
 const READS_AT_ONCE = 12;
-const SYSTEM = /^sys\/(?:runners\/[\w-]+|sweep|webhooks\/\w+|poison\/\w+)\.?\w*(?:json)?$/;
+/** A runner that is killed as it starts leaves its probe, which a start after two days removes. */
+const SYSTEM =
+  /^sys\/(?:probes\/[\w-]+|runners\/[\w-]+|sweep|webhooks\/\w+|poison\/\w+)\.?\w*(?:json)?$/;
 
 export async function checkBucket(
   reader: NightReader,

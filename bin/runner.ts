@@ -3,15 +3,16 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 
 import { openDropLedger } from "../adapters/ledger/drop-ledger.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
 import { toErrorRecord } from "../core/errors.ts";
 import { EXIT } from "../core/exit-codes.ts";
-import { parseObjectKey } from "../core/keys.ts";
+import { systemKeys } from "../core/keys.ts";
 import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import type { Pipelines } from "../ports/pipelines.ts";
 import { CLOSE_MS, closeStalled } from "./close-stalled.ts";
-import { assertConditions } from "./assert-conditions.ts";
+import { assertConditions, removeStaleProbes } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import type { Io } from "./io.ts";
@@ -41,8 +42,10 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
     onRefused: (error) =>
       log.error("the pipeline stays as it was", { error: toErrorRecord(error) }),
   });
-  if (machine.isShared)
-    await assertConditions(machine.store, parseObjectKey(`sys/probe-${randomUUID()}`));
+  if (isShared) {
+    await assertConditions(store, systemKeys.probe(randomUUID()));
+    await removeStaleProbes(store, systemClock.now());
+  }
   const retire = new AbortController();
   const leave = new AbortController();
   // First: what is under way may end. Second: it is handed back at once.

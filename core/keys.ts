@@ -89,6 +89,9 @@ export const systemKeys = {
   runners: key("sys", "runners", ""),
   runner: (runner: RunnerId): ObjectKey => key("sys", "runners", `${runner}.json`),
   sweep: key("sys", "sweep.json"),
+  /** What a runner tries its store's conditions with, as it starts. */
+  probes: key("sys", "probes", ""),
+  probe: (id: string): ObjectKey => key("sys", "probes", id),
   /** A receiver that said it is gone, by the digest of its address. */
   webhook: (sha256: Sha256): ObjectKey => key("sys", "webhooks", `${sha256}.json`),
   poison: (sha256: Sha256): ObjectKey => key("sys", "poison", `${sha256}.json`),
