@@ -79,6 +79,7 @@ const fleet = startNightFleet({
   leaseMs: LEASE_MS,
   providerUrl: provider.url,
   providerKey: PROVIDER_KEY,
+  secrets,
 });
 // A campaign that is ended leaves no runners behind.
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -107,7 +108,7 @@ const seconds = tell("nothing is left to do");
 await watch.stop();
 await provider.judged();
 const memory = growthOf(fleet.samples().filter(({ at }) => at - startedMs > WARM_UP_MS));
-const ofFleet = await fleet.retire(secrets);
+const ofFleet = await fleet.retire();
 
 const { stdout } = await cloud.clipscribe("audit", "--json");
 const audit = JSON.parse(stdout || "{}") as {

@@ -42,7 +42,7 @@ export interface NightFleet {
   /** Wakes who is stopped, and sees that every slot has a living runner. */
   wakeAll(): void;
   /** Lets all end by themselves; what they said that they should not, and left that they should not. */
-  retire(secrets: readonly string[]): Promise<string[]>;
+  retire(): Promise<string[]>;
   lastErrors(): string[];
 }
 
@@ -52,6 +52,8 @@ export interface NightFleetOptions {
   leaseMs: number;
   providerUrl: string;
   providerKey: string;
+  /** No line that a runner says may hold one. */
+  secrets: readonly string[];
 }
 
 /** Stopped for so many leases: others have taken over what it had. */
@@ -66,7 +68,6 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
   const leaked: string[] = [];
   const probe = join(cloud.dir, "memory.jsonl");
   const peaks = [0];
-  let secretsOf: readonly string[] = [options.providerKey];
   let homes = 0;
 
   function start(home: string, more: Record<string, string> = {}): Worker {
@@ -105,14 +106,14 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
     const runnerId = id?.[1] ?? id?.[2];
     if (runnerId !== undefined) worker.runnerIds.push(runnerId);
     if (/"level":"error"/.test(line)) said.push(line);
-    if (secretsOf.some((secret) => line.includes(secret))) {
+    if (options.secrets.some((secret) => line.includes(secret))) {
       leaked.push(`${worker.name} says a secret: ${line.slice(0, 200)}`);
     }
   }
 
   const newHome = (): string => `home-${homes++}`;
   const preload = pathToFileURL(join(import.meta.dirname, "memory-probe.ts")).href;
-  const steady = start(newHome(), {
+  start(newHome(), {
     CLIPSCRIBE_MEMORY_PROBE: probe,
     NODE_OPTIONS: `--import=${preload}`,
   });
@@ -152,14 +153,13 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
         if (!isUp(worker)) slots[slot] = start(worker.home);
       }
     },
-    async retire(secrets) {
-      secretsOf = secrets;
+    async retire() {
       const living = workers.filter(isUp);
       for (const { child } of living) child.kill("SIGTERM");
       await Promise.all(living.map(ended));
       const stuck = living.filter(isUp).map(({ name }) => `${name} did not end on SIGTERM`);
-      const homesLeft = new Set([steady, ...slots].map(({ home }) => home));
-      return [...stuck, ...leaked, ...[...homesLeft].flatMap((home) => leftIn(cloud.dir, home))];
+      const homesLeft = [...new Set(living.map(({ home }) => home))];
+      return [...stuck, ...leaked, ...homesLeft.flatMap((home) => leftIn(cloud.dir, home))];
     },
     lastErrors: () => said.slice(-5),
   };
