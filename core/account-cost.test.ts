@@ -16,7 +16,7 @@ describe("what an account costs a month", () => {
   test("begun gigabytes and millions count as whole ones", () => {
     const cost = monthlyCost({ runners: 2, itemsPerDay: 50 }, RETENTION);
 
-    // 50 x (15 + 4.5 + 10.95) GB = 1,523 GB, 10 free; 1,204,200 of class A is a second million.
+    // 50 x (15 + 4.5 + 10.95) GB = 1,523 GB, 10 free; 1,494,900 of class A is a second million.
     assert.equal(cost.storageUsd, 1513 * 0.015);
     assert.equal(cost.operationsUsd, 4.5);
     assert.equal(cost.needsWorkersPaid, true);

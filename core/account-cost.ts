@@ -22,9 +22,9 @@ export interface MonthlyCost extends MonthlyUse {
 }
 
 /** `make bench-cost`: an item of the whole pipeline, every file published. */
-const ITEM = { classA: 54, classB: 42, queue: 3 };
+const ITEM = { classA: 75, classB: 40, queue: 3 };
 /** A month of a runner that waits, by the defaults: liveness, sweep, pulls. */
-const RUNNER = { classA: 561_600, classB: 43_200, queuePerDay: 8_640 };
+const RUNNER = { classA: 691_200, classB: 43_200, queuePerDay: 7_000 };
 /** An hour of video as people film it, what is made of it, and its sound. */
 const SOURCE_GB = 0.5;
 const RESULT_GB = 0.03;
