@@ -149,6 +149,20 @@ describe("transcription by Mistral", () => {
     assert.equal(server.received.length, 2);
   });
 
+  test("429 with a date is waited for; one with hours is told instead of waited for", async (t) => {
+    const soon = new Date(Date.now() + 1_000).toUTCString();
+    const { server, answer } = await ask(t, (_, index) =>
+      index === 0 ? { status: 429, headers: { "retry-after": soon }, body: {} } : { body: WORDS },
+    );
+    await answer;
+    assert.equal(server.received.length, 2);
+
+    const busy = { status: 429, headers: { "retry-after": "7200" }, body: { message: "no more" } };
+    const long = await ask(t, () => busy);
+    await assert.rejects(long.answer, { kind: "transient", message: /no more; .* in 120 min/ });
+    assert.equal(long.server.received.length, 1);
+  });
+
   for (const [what, reply] of [
     ["a connection that breaks off", { cut: WORDS }],
     ["an answer that is no JSON", { body: "<html>" }],

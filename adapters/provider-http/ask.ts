@@ -17,7 +17,8 @@ const SILENCE_TIMEOUT_MS = 5 * 60_000;
 /** Three hours with a time for each word are 5 MB. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 const MAX_ASKS = 4;
-const MAX_RETRY_AFTER_S = 60;
+/** Who says to come back later than this is asked again by a person, or by the next run. */
+const MAX_RETRY_AFTER_S = 300;
 
 const agent = new Agent({
   headersTimeout: ANSWER_TIMEOUT_MS,
@@ -41,14 +42,16 @@ export async function ask(question: Question): Promise<unknown> {
     const { status, headers, text } = await send(question);
     const answer = parseJson(text);
     const isBusy = status === 429 || status === 503;
-    if (isBusy && tries < MAX_ASKS) {
-      const seconds = retryAfter(headers.get("retry-after"), tries);
-      if (seconds <= MAX_RETRY_AFTER_S) {
-        await delay(seconds * 1000, undefined, { signal: question.signal });
-        continue;
-      }
+    const seconds = isBusy ? retryAfter(headers.get("retry-after"), tries) : 0;
+    if (isBusy && tries < MAX_ASKS && seconds <= MAX_RETRY_AFTER_S) {
+      await delay(seconds * 1000, undefined, { signal: question.signal });
+      continue;
     }
-    if (status < 200 || status > 299) throw refusal(question.provider, status, answer, text);
+    if (status < 200 || status > 299) {
+      const isLong = seconds > MAX_RETRY_AFTER_S;
+      const later = isLong ? `; it says to come back in ${Math.ceil(seconds / 60)} min` : "";
+      throw refusal(question.provider, status, answer, text, later);
+    }
     if (answer === undefined) {
       throw new ClipscribeError("transient", `${question.provider} sent no whole JSON answer`);
     }
@@ -135,7 +138,13 @@ function errorIn(answer: unknown): { message: string; status: number | null } | 
   return { message: describeAnswer(answer) ?? "an error", status: status ?? null };
 }
 
-function refusal(provider: string, status: number, answer: unknown, text: string): ClipscribeError {
+function refusal(
+  provider: string,
+  status: number,
+  answer: unknown,
+  text: string,
+  later = "",
+): ClipscribeError {
   const said = safeLine(describeAnswer(answer) ?? text, 300);
   const kind = kindOf(status, said);
   const hints: Partial<Record<ErrorKind, string>> = {
@@ -145,7 +154,7 @@ function refusal(provider: string, status: number, answer: unknown, text: string
     transient: "run it again later: finished work is kept",
   };
   const hint = hints[kind];
-  return new ClipscribeError(kind, `${provider} answered ${status}: ${said}`, {
+  return new ClipscribeError(kind, `${provider} answered ${status}: ${said}${later}`, {
     ...(hint !== undefined && { hint }),
   });
 }
