@@ -18,6 +18,7 @@ export interface Io {
 }
 
 export function systemIo(): Io {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", ignoreGoneReader);
   return {
     env: process.env,
     cwd: process.cwd(),
@@ -32,4 +33,9 @@ export function systemIo(): Io {
       return () => process.off("SIGINT", listener).off("SIGTERM", listener);
     },
   };
+}
+
+/** `clipscribe models | head -1`: who has read enough is no reason to fail, nor to stop the work. */
+function ignoreGoneReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
 }

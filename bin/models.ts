@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 
 import { EXIT } from "../core/exit-codes.ts";
-import { MODELS, MODEL_DATA_DATE } from "../core/model-data.ts";
+import { MODEL_FILE, modelData } from "../core/model-data.ts";
 import type { ModelSpec } from "../core/models.ts";
 import { describeChoices, formatChoice } from "./describe-choices.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
@@ -21,18 +21,18 @@ export async function models(
   const { pipeline } = await loadPipeline(file, settings.home);
   const choices = describeChoices(providers, pipeline.stages);
   if (json) {
-    const report = { schema: 1, as_of: MODEL_DATA_DATE, models: MODELS, uses: choices };
+    const report = { schema: 1, ...MODEL_FILE, uses: choices };
     io.stdout(`${JSON.stringify(report)}\n`);
     return EXIT.complete;
   }
-  for (const spec of MODELS) {
+  for (const spec of modelData().models) {
     const name = `${spec.provider}/${spec.model}`;
     const until = spec.retiresOn === null ? "" : ` ${spec.retiresOn}`;
     io.stdout(
       `${name.padEnd(36)} ${`${spec.state}${until}`.padEnd(19)} ${priceOf(spec).padEnd(34)} ${abilitiesOf(spec)}\n`,
     );
   }
-  io.stdout(`prices in USD, as of ${MODEL_DATA_DATE}; ~ is inferred\n\n${basename(file)} uses\n`);
+  io.stdout(`prices in USD, as of ${modelData().asOf}; ~ is inferred\n\n${basename(file)} uses\n`);
   for (const choice of choices)
     io.stdout(`  ${formatChoice(choice)}
 `);

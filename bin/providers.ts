@@ -3,7 +3,7 @@ import { openMistralTranscriber } from "../adapters/mistral/mistral-transcriber.
 import { openCompatibleChat } from "../adapters/openai-compatible/chat.ts";
 import { openCompatibleTranscriber } from "../adapters/openai-compatible/transcriber.ts";
 import { openXaiTranscriber } from "../adapters/xai/xai-transcriber.ts";
-import { MODELS } from "../core/model-data.ts";
+import { modelData } from "../core/model-data.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { Providers } from "../runner/world.ts";
 import type { Settings } from "./settings.ts";
@@ -18,7 +18,7 @@ export function openProviders({ all }: Settings): Providers {
   const chatUrl = value("OPENAI_COMPATIBLE_CHAT_URL");
   const mistralKey = value("MISTRAL_API_KEY");
   const xaiKey = value("XAI_API_KEY");
-  for (const spec of MODELS) {
+  for (const spec of modelData().models) {
     if (spec.state === "retired") continue;
     if (spec.provider === "openai-compatible") {
       if (spec.kind === "transcriber" && asrUrl !== null) {

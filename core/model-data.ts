@@ -1,147 +1,86 @@
 /**
- * What is known of paid models: capabilities, limits, prices and retirement dates, as their makers'
- * pages said on MODEL_DATA_DATE. Data only; a price that moves is changed here and nowhere else.
+ * What is known of paid models, read from models.json: capabilities, limits, prices and retirement
+ * dates, as their makers' pages said on `as_of`. A price that moves is changed there and nowhere else.
  * `~` in a note: the maker gives no exact figure, and the one here is inferred.
  */
+import { z } from "zod";
+
 import type { ModelSpec } from "./models.ts";
+import data from "./models.json" with { type: "json" };
 
-export const MODEL_DATA_DATE = "2026-11-24";
+export const PROVIDER_NAMES = ["mistral", "xai", "openai-compatible"] as const;
 
-const MIB = 1024 * 1024;
-/** `file_url`: docs.mistral.ai, POST /v1/audio/transcriptions. */
-const MISTRAL_ADDRESS = { maxChars: 2_083 };
+const usd = z.number().min(0);
+const base = {
+  provider: z.enum(PROVIDER_NAMES),
+  /** `*`: whatever the server runs. Never an alias that changes its meaning. */
+  model: z
+    .string()
+    .regex(/^(?:\*|.*[^-*]$)/)
+    .refine((name) => !name.endsWith("-latest")),
+  state: z.enum(["current", "superseded", "retired"]),
+  retires_on: z.iso.date().nullable(),
+  note: z.string(),
+};
 
-/** Best first: what `auto` takes of one provider. */
-export const MODELS: readonly ModelSpec[] = [
-  {
-    provider: "mistral",
-    model: "voxtral-mini-2602",
-    kind: "transcriber",
-    state: "superseded",
-    retiresOn: null,
-    price: { unit: "minute", usd: 0.003 },
-    words: true,
-    diarizes: true,
-    takesLanguage: false,
-    maxSeconds: 3 * 3600,
-    maxBytes: 512 * MIB,
-    address: MISTRAL_ADDRESS,
-    note: "the only Mistral model with a time for each word",
-  },
-  {
-    provider: "mistral",
-    model: "voxtral-mini-transcribe-3-0",
-    kind: "transcriber",
-    state: "current",
-    retiresOn: null,
-    price: { unit: "minute", usd: 0.0035 },
-    words: false,
-    diarizes: true,
-    takesLanguage: false,
-    maxSeconds: 75 * 60,
-    maxBytes: 512 * MIB,
-    address: MISTRAL_ADDRESS,
-    note: "66k tokens of context, ~75 min; price ~",
-  },
-  {
-    provider: "mistral",
-    model: "voxtral-small-transcribe-3",
-    kind: "transcriber",
-    state: "current",
-    retiresOn: null,
-    price: { unit: "minute", usd: 0.004 },
-    words: false,
-    diarizes: true,
-    takesLanguage: false,
-    maxSeconds: 75 * 60,
-    maxBytes: 512 * MIB,
-    address: MISTRAL_ADDRESS,
-    note: "66k tokens of context, ~75 min; price ~",
-  },
-  {
-    provider: "mistral",
-    model: "voxtral-mini-2507",
-    kind: "transcriber",
-    state: "retired",
-    retiresOn: "2026-05-31",
-    price: { unit: "minute", usd: 0.002 },
-    words: false,
-    diarizes: false,
-    takesLanguage: false,
-    maxSeconds: 15 * 60,
-    maxBytes: 512 * MIB,
-    address: MISTRAL_ADDRESS,
-    note: "",
-  },
-  {
-    provider: "xai",
-    model: "grok-stt",
-    kind: "transcriber",
-    state: "current",
-    retiresOn: null,
-    price: { unit: "minute", usd: 0.1 / 60 },
-    words: true,
-    diarizes: true,
-    takesLanguage: true,
-    maxSeconds: 2 * 3600,
-    maxBytes: 100 * MIB,
-    address: null,
-    note: "longest sound and size ~",
-  },
-  {
-    provider: "openai-compatible",
-    model: "*",
-    kind: "transcriber",
-    state: "current",
-    retiresOn: null,
-    price: { unit: "minute", usd: 0 },
-    words: true,
-    diarizes: false,
-    takesLanguage: true,
-    // vLLM's defaults, the narrowest of the servers that speak this wire.
-    maxSeconds: 600,
-    maxBytes: 25 * MIB,
-    address: null,
-    note: "your own server; counted as free",
-  },
-  {
-    provider: "xai",
-    model: "grok-4.3",
-    kind: "chat",
-    state: "current",
-    retiresOn: null,
-    price: { unit: "tokens", input: 1.25, cached: 0.2, output: 2.5, doublesFrom: 200_000 },
-    contextTokens: 1_000_000,
-    note: "",
-  },
-  ...["grok-4.5", "grok-4.6", "grok-4.7"].map((model) => ({
-    provider: "xai" as const,
-    model,
-    kind: "chat" as const,
-    state: "current" as const,
-    retiresOn: null,
-    price: { unit: "tokens" as const, input: 2, cached: 0.5, output: 6, doublesFrom: null },
-    contextTokens: 500_000,
-    note: "",
-  })),
-  ...["grok-4", "grok-4-fast", "grok-4.1-fast"].map((model) => ({
-    provider: "xai" as const,
-    model,
-    kind: "chat" as const,
-    state: "retired" as const,
-    retiresOn: "2026-05-15",
-    price: { unit: "tokens" as const, input: 2, cached: 0.5, output: 6, doublesFrom: null },
-    contextTokens: 256_000,
-    note: "",
-  })),
-  {
-    provider: "openai-compatible",
-    model: "*",
-    kind: "chat",
-    state: "current",
-    retiresOn: null,
-    price: { unit: "tokens", input: 0, cached: 0, output: 0, doublesFrom: null },
-    contextTokens: 32_000,
-    note: "your own server; counted as free",
-  },
-];
+const Transcriber = z
+  .strictObject({
+    ...base,
+    kind: z.literal("transcriber"),
+    price: z.strictObject({ unit: z.literal("minute"), usd }),
+    words: z.boolean(),
+    diarizes: z.boolean(),
+    takes_language: z.boolean(),
+    max_seconds: z.number().positive(),
+    max_bytes: z.int().positive(),
+    address: z.strictObject({ max_chars: z.int().positive() }).nullable(),
+  })
+  .transform(({ retires_on, takes_language, max_seconds, max_bytes, address, ...spec }) => ({
+    ...spec,
+    retiresOn: retires_on,
+    takesLanguage: takes_language,
+    maxSeconds: max_seconds,
+    maxBytes: max_bytes,
+    address: address && { maxChars: address.max_chars },
+  }));
+
+const Chat = z
+  .strictObject({
+    ...base,
+    kind: z.literal("chat"),
+    /** USD a million tokens. */
+    price: z.strictObject({
+      unit: z.literal("tokens"),
+      input: usd,
+      cached: usd,
+      output: usd,
+      doubles_from: z.int().positive().nullable(),
+    }),
+    context_tokens: z.int().positive(),
+  })
+  .transform(({ retires_on, context_tokens, price: { doubles_from, ...price }, ...spec }) => ({
+    ...spec,
+    retiresOn: retires_on,
+    contextTokens: context_tokens,
+    price: { ...price, doublesFrom: doubles_from },
+  }));
+
+const ModelFile = z.strictObject({
+  as_of: z.iso.date(),
+  /** Best first: what `auto` takes of one provider. */
+  models: z.array(z.union([Transcriber, Chat])),
+});
+
+let read: { asOf: string; models: readonly ModelSpec[] } | undefined;
+
+/** Parsed when it is first asked for. @throws a ZodError for a file that is none. */
+export function modelData(): { asOf: string; models: readonly ModelSpec[] } {
+  if (read === undefined) {
+    const { as_of: asOf, models } = ModelFile.parse(data);
+    read = { asOf, models };
+  }
+  return read;
+}
+
+/** As it is on disk, for `clipscribe models --json`. */
+export const MODEL_FILE: { readonly as_of: string; readonly models: readonly object[] } = data;

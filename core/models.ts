@@ -1,8 +1,7 @@
-/** Looks up what a model can do and what it costs. The figures are in model-data.ts. */
+/** Looks up what a model can do and what it costs. The figures are in models.json. */
 import { didYouMean } from "./did-you-mean.ts";
-import { MODELS } from "./model-data.ts";
+import { PROVIDER_NAMES, modelData } from "./model-data.ts";
 
-export const PROVIDER_NAMES = ["mistral", "xai", "openai-compatible"] as const;
 export type ProviderName = (typeof PROVIDER_NAMES)[number];
 
 interface ModelBase {
@@ -52,7 +51,9 @@ export function findModel<Kind extends ModelKind>(
 ): Extract<ModelSpec, { kind: Kind }> | undefined {
   const isOf = (spec: ModelSpec): spec is Extract<ModelSpec, { kind: Kind }> =>
     spec.kind === kind && spec.provider === provider;
-  return MODELS.filter(isOf).find((spec) => spec.model === model || spec.model === "*");
+  return modelData()
+    .models.filter(isOf)
+    .find((spec) => spec.model === model || spec.model === "*");
 }
 
 /** The model that a pipeline names as `provider/model`. */
@@ -77,7 +78,7 @@ export function retirementWarning(spec: ModelSpec, now: Date): string | undefine
 
 /** The first of a provider that still works. */
 export function defaultModel(kind: ModelKind, provider: ProviderName): string | undefined {
-  return MODELS.find(
+  return modelData().models.find(
     (spec) => spec.kind === kind && spec.provider === provider && spec.state !== "retired",
   )?.model;
 }
@@ -94,9 +95,9 @@ export function problemOfModel(
   const provider = wanted.slice(0, slash);
   if (slash === -1 || !(PROVIDER_NAMES as readonly string[]).includes(provider)) return undefined;
   const model = wanted.slice(slash + 1);
-  const usable = MODELS.filter((spec) => spec.kind === kind && spec.state !== "retired").map(
-    (spec) => `${spec.provider}/${spec.model}`,
-  );
+  const usable = modelData()
+    .models.filter((spec) => spec.kind === kind && spec.state !== "retired")
+    .map((spec) => `${spec.provider}/${spec.model}`);
   const instead = `use one of ${usable.join(", ")}; \`clipscribe models\` says what each can do`;
   if (model.endsWith("-latest")) {
     const message = `\`${wanted}\` is an alias that changes its meaning`;
