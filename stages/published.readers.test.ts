@@ -126,6 +126,15 @@ async function publish(t: TestContext): Promise<Published> {
   });
 }
 
+/** The Word document of a folder as LibreOffice reads it, in HTML; that wraps lines anywhere. */
+function readDocument(folder: string): string {
+  const profile = `-env:UserInstallation=file://${join(folder, "profile")}`;
+  const into = ["--convert-to", "html:HTML (StarWriter)", "--outdir", folder];
+  const args = [profile, "--headless", ...into, join(folder, "report.docx")];
+  execFileSync("soffice", args, { stdio: "pipe", timeout: 120_000 });
+  return readFileSync(join(folder, "report.html"), "utf8").replaceAll(/\s+/g, " ");
+}
+
 describe("published files, opened by others", () => {
   test("ffmpeg reads every cue of the subtitles and the chapters", async (t) => {
     const published = await publish(t);
@@ -158,21 +167,7 @@ describe("published files, opened by others", () => {
   test("LibreOffice finds real headings, and every quote, in the document", async (t) => {
     const { folder } = await publish(t);
 
-    execFileSync(
-      "soffice",
-      [
-        `-env:UserInstallation=file://${join(folder, "profile")}`,
-        "--headless",
-        "--convert-to",
-        "html:HTML (StarWriter)",
-        "--outdir",
-        folder,
-        join(folder, "report.docx"),
-      ],
-      { stdio: "pipe", timeout: 120_000 },
-    );
-    // Its output wraps lines anywhere.
-    const html = readFileSync(join(folder, "report.html"), "utf8").replaceAll(/\s+/g, " ");
+    const html = readDocument(folder);
 
     for (const heading of ["Summary", "Key moments", "Relationships", "How this was made"]) {
       assert.match(html, new RegExp(`<h1[^>]*>(?:<[^>]+>)*${heading}`), heading);
@@ -182,6 +177,31 @@ describe("published files, opened by others", () => {
     assert.match(html, /4\.2 million/);
     assert.match(html, /&lt;b&gt;/);
     assert.doesNotMatch(html, /<b>"?x/);
+  });
+
+  test("LibreOffice sets what is read from the right at the right, with its times in order", async (t) => {
+    const text = "يعلن رئيس البلدية ميزانية المدينة.";
+    const said = { id: "s0001", start: 6, end: 11, text, speaker: "أحمد الخطيب" };
+    const { folder } = await publishAll(t, {
+      transcript: {
+        ...{ schema: 1, language: "ar", duration: 20, provider: "test", model: null },
+        segments: [said],
+      },
+      chat: () =>
+        Promise.resolve({
+          key_moments: [
+            { description: "", significance: "", evidence: [{ segment_id: "s0001", quote: text }] },
+          ],
+        }),
+    });
+
+    const html = readDocument(folder);
+
+    const lines = [...html.matchAll(/<p [^>]*dir="rtl"[^>]*>(?:(?!<\/p>).)*<\/p>/g)].map(String);
+    const quoted = lines.filter((line) => line.includes("\u2066[00:00:06–00:00:11]\u2069"));
+    assert.equal(quoted.length, 1, lines.join("\n"));
+    assert.match(quoted[0] ?? "", /ميزانية/);
+    assert.match(html, /<h1(?![^>]*rtl)[^>]*>Key moments/);
   });
 
   test("a strict reader of RFC 4180 reads the tables, and no cell computes", async (t) => {

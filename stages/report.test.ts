@@ -67,6 +67,14 @@ describe("templates", () => {
     );
   });
 
+  test("in Markdown a number is a number, and a list's beginning is text", () => {
+    assert.equal(escapeMarkdown("45.5 %"), "45.5 %");
+    assert.equal(
+      escapeMarkdown("1. May\n2) June\n-5 degrees"),
+      "1\\. May\n2\\) June\n\\-5 degrees",
+    );
+  });
+
   test("a broken template and one that asks for files are refused with the reason", async () => {
     await assert.rejects(renderTemplate("{% if %}{{", {}, "html"), hasKind("contract"));
     await assert.rejects(

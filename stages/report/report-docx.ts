@@ -11,6 +11,10 @@ type Docx = typeof DocxModule;
 type Paragraph = InstanceType<Docx["Paragraph"]>;
 type Child = InstanceType<Docx["TextRun"]> | InstanceType<Docx["ExternalHyperlink"]>;
 
+const HEADING_COLOR = "7A3410";
+/** Whether a line begins at its right: its first letter says so, as in HTML's `dir=auto`. */
+const fromTheRight =
+  /^[^\p{L}]*[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 /** The oldest time that an archive can hold: 1980-01-01. */
 const FIXED_TIME = new Date(1980, 0, 1, 12);
 /** Word's own address of the field for a document's title has no time in it; these two do. */
@@ -24,7 +28,21 @@ export async function toDocx(view: ReportView): Promise<Uint8Array> {
     creator: `ClipScribe ${view.method.version}`,
     description: view.file_name,
     styles: {
-      default: { document: { run: { font: "Georgia", size: 22, language: { value: "en-US" } } } },
+      default: {
+        document: {
+          run: { font: "Georgia", size: 22, language: { value: "en-US" } },
+          paragraph: { spacing: { after: 80, line: 276 } },
+        },
+        title: { run: { size: 40, bold: true }, paragraph: { spacing: { after: 120 } } },
+        heading1: {
+          run: { size: 28, bold: true, color: HEADING_COLOR },
+          paragraph: { spacing: { before: 360, after: 120 } },
+        },
+        heading2: {
+          run: { size: 24, bold: true, color: HEADING_COLOR },
+          paragraph: { spacing: { before: 240, after: 80 } },
+        },
+      },
     },
     sections: [{ children: writeReport(view, docx) }],
   });
@@ -34,28 +52,31 @@ export async function toDocx(view: ReportView): Promise<Uint8Array> {
 /** Paragraphs of the few kinds that the report has. */
 function paragraphsOf(docx: Docx) {
   const { HeadingLevel, Paragraph, TextRun } = docx;
-  const bullet = (children: readonly Child[]): Paragraph =>
-    new Paragraph({ children, bullet: { level: 0 } });
+  const bidi = (text: string): { bidirectional?: true } =>
+    fromTheRight.test(text) ? { bidirectional: true } : {};
+  const run = (text: string, bold = false): InstanceType<Docx["TextRun"]> =>
+    new TextRun({ text, bold, ...rightToLeft(text) });
+  const bullet = (children: readonly Child[], text: string): Paragraph =>
+    new Paragraph({ children, bullet: { level: 0 }, ...bidi(text) });
   return {
-    title: (text: string) => new Paragraph({ text, heading: HeadingLevel.TITLE }),
+    title: (text: string) =>
+      new Paragraph({ children: [run(text)], heading: HeadingLevel.TITLE, ...bidi(text) }),
     heading: (text: string, level: "HEADING_1" | "HEADING_2" = "HEADING_1") =>
       new Paragraph({ text, heading: HeadingLevel[level], keepNext: true }),
-    text: (words: string) => new Paragraph({ text: words }),
-    bold: (words: string) =>
-      new Paragraph({ children: [new TextRun({ text: words, bold: true })] }),
+    text: (words: string) => new Paragraph({ children: [run(words)], ...bidi(words) }),
+    bold: (words: string) => new Paragraph({ children: [run(words, true)], ...bidi(words) }),
     none: (words: string) =>
       new Paragraph({ children: [new TextRun({ text: words, italics: true })] }),
-    point: (words: string) => bullet([new TextRun(words)]),
-    quote: (quoted: QuoteView, after = "") => bullet(writeQuote(quoted, after, docx)),
+    point: (words: string) => bullet([run(words)], words),
+    quote: (quoted: QuoteView, after = "") => bullet(writeQuote(quoted, after, docx), quoted.text),
     /** What the quotes after it are about: words, bold ones by a leading `*`. */
     lead: (parts: readonly string[]) =>
       new Paragraph({
         keepNext: true,
         children: parts.map((part) =>
-          part.startsWith("*")
-            ? new TextRun({ text: part.slice(1), bold: true })
-            : new TextRun(part),
+          part.startsWith("*") ? run(part.slice(1), true) : run(part),
         ),
+        ...bidi(parts.join("").slice(1)),
       }),
   };
 }
@@ -105,7 +126,7 @@ function writeReport(view: ReportView, docx: Docx): Paragraph[] {
 
 function describeTopic({ name, quotes: [first] }: ReportView["topics"][number]): string {
   if (first === undefined) return name;
-  return first.is_unverified ? `${name} (unverified)` : `${name} [${first.span}]`;
+  return first.is_unverified ? `${name} (unverified)` : `${name} ${timesIn(name, first.span)}`;
 }
 
 function writeEntities(
@@ -147,7 +168,7 @@ function writeQuote(
   after: string,
   { ExternalHyperlink, TextRun }: Docx,
 ): Child[] {
-  const times = `[${span}]`;
+  const times = timesIn(text, span);
   // A relative link would mean a folder that the document is no longer in.
   const isWeb = link !== null && /^https?:/.test(link);
   const doubts = [...(verification === "verified" ? [] : [verification]), doubt].filter(Boolean);
@@ -159,11 +180,20 @@ function writeQuote(
           children: [new TextRun({ text: times, style: "Hyperlink" })],
         })
       : new TextRun(times),
-    new TextRun(speaker === null ? " " : ` ${speaker}: `),
-    new TextRun(`“${text}”`),
+    new TextRun({ text: speaker === null ? " " : ` ${speaker}: `, ...rightToLeft(speaker ?? "") }),
+    new TextRun({ text: `“${text}”`, ...rightToLeft(text) }),
     new TextRun({ text: label, bold: true }),
     new TextRun(after),
   ];
+}
+
+/** Isolated in a line from the right, where the earlier time would else come last. */
+function timesIn(line: string, span: string): string {
+  return fromTheRight.test(line) ? `\u2066[${span}]\u2069` : `[${span}]`;
+}
+
+function rightToLeft(text: string): { rightToLeft?: true } {
+  return fromTheRight.test(text) ? { rightToLeft: true } : {};
 }
 
 function withoutTimes(archive: Uint8Array): Uint8Array {
