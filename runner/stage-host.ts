@@ -144,17 +144,25 @@ export function createStageHost(
   };
 }
 
-/** Some servers wrap their JSON in a Markdown fence. */
-function readChatAnswer({
+/**
+ * Servers that ignore the schema put their JSON into a Markdown fence, behind their thoughts, or
+ * between two sentences. Exported for its own tests.
+ */
+export function readChatAnswer({
   content,
   isWhole,
 }: ChatAnswer): { answer: unknown } | { unusable: string } {
   if (!isWhole) return { unusable: "the model's answer ended at its limit" };
-  try {
-    return { answer: JSON.parse(content.replace(/^\s*```(?:json)?\s*|\s*```\s*$/g, "")) };
-  } catch {
-    return { unusable: "the model's answer is no JSON" };
+  const spoken = content.replace(/^\s*<think>[^]*?<\/think>/, "");
+  const inside = spoken.slice(spoken.indexOf("{"), spoken.lastIndexOf("}") + 1);
+  for (const text of [spoken, inside]) {
+    try {
+      return { answer: JSON.parse(text) as unknown };
+    } catch {
+      // Perhaps the next.
+    }
   }
+  return { unusable: "the model's answer is no JSON" };
 }
 
 function noProvider(what: string): ClipscribeError {
