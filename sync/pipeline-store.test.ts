@@ -45,6 +45,20 @@ describe("pushed pipelines in the store", () => {
     assert.equal((await readPointer(store))?.pointer.history.length, 1);
   });
 
+  test("a torn pointer is told as that, with the way out", async () => {
+    const store = openMemoryStore();
+    await store.put(systemKeys.pipelineCurrent, Buffer.from("{"));
+
+    const reading = readPointer(store);
+
+    await assert.rejects(
+      reading,
+      (error) => hasKind("contract")(error) && /pipeline push/.test(error.hint ?? ""),
+    );
+    await store.delete(systemKeys.pipelineCurrent);
+    await swapPointer(store, await readPointer(store), change("one"));
+  });
+
   test("a push whose answer was lost is known to be in force", async () => {
     const store = openMemoryStore();
     const lossy = failing(store, { at: 1, mode: "lost-answer" });

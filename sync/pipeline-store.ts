@@ -36,8 +36,16 @@ export async function readPointer(
   store: ObjectStore,
   known?: Etag,
 ): Promise<PointerVersion | undefined> {
-  const options = { ifNoneMatch: known };
-  const found = await readRecord(store, systemKeys.pipelineCurrent, PipelinePointer, options);
+  const key = systemKeys.pipelineCurrent;
+  const read = readRecord(store, key, PipelinePointer, { ifNoneMatch: known });
+  const found = await read.catch((error: unknown) => {
+    if (!isKind(error, "contract")) throw error;
+    throw new ClipscribeError("contract", "what says which pipeline is in force can't be read", {
+      details: { key },
+      hint: "delete that object, then `clipscribe pipeline push`: only the list of earlier ones is lost",
+      cause: error,
+    });
+  });
   return found && { pointer: found.value, etag: found.etag };
 }
 
