@@ -1,9 +1,10 @@
 /**
  * make bench-upload: 1 GiB, end to end, beside `rclone copyto`, in turns. Ours is hashed (SHA-256)
- * before it is sent and again as it is sent, and its ETag is compared; rclone hashes MD5 only. Both
- * sign their bodies, since the bucket is asked over plain http. Against a sink that keeps nothing
+ * before it is sent and again as it is sent, and its ETag is compared; rclone hashes MD5 only, and in
+ * a second column (`--s3-disable-checksum`) not even that of the whole. Against a sink that keeps nothing
  * (what the client can do), and against the emulator (which hashes and writes on the same two
- * cores). Target: at least twice rclone's MB/s at the sink. SIZE_MB, ROUNDS.
+ * cores). Target: at least twice the MB/s of `rclone copy` at the sink, Debian's and a current one, whose
+ * program RCLONE_CURRENT names. SIZE_MB, ROUNDS.
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,6 +27,9 @@ const EMULATOR_ROUNDS = Math.min(3, ROUNDS);
 const BUDGET_MS = 8 * 60_000;
 const TARGET = 2;
 const GB = 1e9;
+const OURS = "clipscribe";
+/** Nothing of the whole file is compared then. */
+const UNCHECKED = "without checksum";
 /** As rclone's own advice for R2, and as ours. */
 const RCLONE_ARGS = [
   "copyto",
@@ -48,11 +52,11 @@ try {
   child = await bundleChild("upload-child.ts", dir);
   writeRandomFile(file, SIZE_BYTES);
   const contestants: Contestant[] = [
-    { name: "clipscribe", run: runOurs },
+    { name: OURS, run: runOurs },
     ...findRclones().flatMap(({ name, program }): Contestant[] => [
       { name, run: async (place, at) => runRclone(program, [], place, at) },
       {
-        name: `${name} without checksum`,
+        name: `${name} ${UNCHECKED}`,
         run: async (place, at) => runRclone(program, ["--s3-disable-checksum"], place, at),
       },
     ]),
@@ -61,19 +65,23 @@ try {
   const cloud = await startEmulator(join(dir, "cloud"));
   const emulated = await measurePlace(
     cloud,
-    contestants.filter(({ name }) => !name.includes("without")),
+    contestants.filter(({ name }) => !name.includes(UNCHECKED)),
     EMULATOR_ROUNDS,
   );
-  const best = Math.max(
-    ...sink.filter(({ name }) => name !== "clipscribe").map(({ mb_s }) => mb_s),
-  );
-  const [ours] = sink;
+  const ratioTo = (wanted: (name: string) => boolean): number => {
+    const theirs = sink.filter(({ name }) => name !== OURS && wanted(name));
+    return (sink[0]?.mb_s ?? 0) / Math.max(...theirs.map(({ mb_s }) => mb_s));
+  };
+  const checked = ratioTo((name) => !name.includes(UNCHECKED));
   report({
     name: "bench-upload",
-    pass: (ours?.mb_s ?? 0) >= TARGET * best,
+    // As the target is worded: beside `rclone copy`, Debian's and a current one.
+    pass: checked >= TARGET && findRclones().length > 1,
     size_mb: SIZE_BYTES / 1024 / 1024,
-    ratio_to_best_rclone: round((ours?.mb_s ?? 0) / best),
     target_ratio: TARGET,
+    ratio_to_best_rclone: round(checked),
+    ratio_to_debians_rclone: round(ratioTo((name) => name === findRclones()[0]?.name)),
+    ratio_to_best_rclone_without_checksum: round(ratioTo((name) => name.includes(UNCHECKED))),
     ratio_at_emulator: round((emulated[0]?.mb_s ?? 0) / (emulated[1]?.mb_s ?? Number.NaN)),
     sink,
     emulator: emulated,

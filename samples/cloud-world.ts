@@ -50,7 +50,11 @@ export interface CloudWorld extends AsyncDisposable {
   readItem(job: string, item: string): Promise<ItemState | undefined>;
 }
 
-export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
+/** `program`: what starts as `clipscribe`; default: the sources. */
+export async function openCloudWorld(
+  pipeline: string,
+  program = join(ROOT, "bin", "clipscribe.ts"),
+): Promise<CloudWorld> {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-cloud-"));
   const emulator = await openEmulator({ dir: join(dir, "cloud") });
   const { address } = emulator;
@@ -83,7 +87,7 @@ export async function openCloudWorld(pipeline: string): Promise<CloudWorld> {
   };
   const children = new Set<ChildProcess>();
   const launch = (args: readonly string[], home: string, more: Record<string, string> = {}) => {
-    const child = spawn(process.execPath, [join(ROOT, "bin", "clipscribe.ts"), ...args], {
+    const child = spawn(process.execPath, [program, ...args], {
       cwd: dir,
       env: { ...env, CLIPSCRIBE_HOME: join(dir, home), ...more },
       stdio: ["ignore", "pipe", "pipe"],
