@@ -87,6 +87,40 @@ describe("an S3 that misbehaves", () => {
     await assert.rejects(read(), hasKind("transient"));
   });
 
+  test("streams that are left at once, or never begun, hold up nobody", async (t) => {
+    const body = Buffer.alloc(4 * 1024 * 1024, 7);
+    const store = await storeAt(t, (_request, response) => {
+      response.writeHead(200, { "content-length": body.length, etag: '"e"' }).end(body);
+    });
+
+    // More of either than there are connections.
+    for (let at = 0; at < 60; at++) {
+      const { body: chunks } = await store.getStream(KEY);
+      for await (const chunk of chunks) {
+        assert.ok(chunk.length > 0);
+        break;
+      }
+    }
+    for (let at = 0; at < 20; at++) await store.getStream(KEY);
+
+    assert.equal((await store.get(KEY)).body.length, body.length);
+  });
+
+  test("a get that is given up ends at once, though nobody answers", async (t) => {
+    const asked = Promise.withResolvers<void>();
+    const store = await storeAt(t, () => asked.resolve());
+    const given = new AbortController();
+    const { signal } = given;
+
+    const whole = store.get(KEY, { signal });
+    const streamed = store.getStream(KEY, { signal });
+    const looked = store.head(KEY, { signal });
+    await asked.promise;
+    given.abort();
+
+    for (const each of [whole, streamed, looked]) await assert.rejects(each, hasKind("cancelled"));
+  });
+
   test("a portal's page in place of an answer is not an object", async (t) => {
     const store = await storeAt(t, (_request, response) => {
       response.writeHead(200, { "content-type": "text/html" }).end("<html>log in here</html>");

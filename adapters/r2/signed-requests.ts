@@ -6,6 +6,7 @@
  * Of what is sent, the server is told the MD5, under the signature, and refuses another body.
  */
 import { hash } from "node:crypto";
+import type { Readable } from "node:stream";
 
 import { Pool } from "undici";
 import type { Dispatcher } from "undici";
@@ -203,7 +204,8 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
         if (!isSuccess(answer.statusCode)) {
           throw refusal(answer.statusCode, await readStart(answer.body));
         }
-        return { ...foundIn({ ...answer, body: Buffer.alloc(0) }, bucket), body: answer.body };
+        const found = foundIn({ ...answer, body: Buffer.alloc(0) }, bucket);
+        return { ...found, body: readSoon(answer.body) };
       }),
     head: async (key, head) =>
       call({ key, signal: head.signal }, async () =>
@@ -249,6 +251,19 @@ function foundIn({ statusCode, headers, body }: Answer, bucket: string): Found {
     ETag: needed(headers.etag, bucket),
     LastModified: modified === undefined ? undefined : new Date(modified),
     ContentLength: Number(headers["content-length"] ?? 0),
+  };
+}
+
+/** A body that nobody begins to read would hold its connection for ever. */
+function readSoon(body: Readable): AsyncIterable<Uint8Array> {
+  const unread = setTimeout(() => body.destroy(), ANSWER_TIMEOUT_MS).unref();
+  // Who reads is told of it there; who does not must not end the process.
+  body.on("error", () => undefined);
+  return {
+    [Symbol.asyncIterator]() {
+      clearTimeout(unread);
+      return body[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    },
   };
 }
 
