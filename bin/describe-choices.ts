@@ -56,7 +56,9 @@ function chooseFor(providers: Providers, stage: CheckedStage): Choice | undefine
 function whyChosen(name: string, wanted: string | null, setting: string): string {
   if (wanted === name) return `the pipeline names it, and ${setting} is set`;
   if (wanted !== null) return `\`${wanted}\` is not configured, and this is its fallback`;
-  const first = setting.startsWith("OPENAI_COMPATIBLE") ? ", and your own server comes first" : "";
+  const first = setting.startsWith("OPENAI_COMPATIBLE")
+    ? ", and your own server comes first (counted as free: what it charges is not known)"
+    : "";
   return `${setting} is set${first}`;
 }
 
