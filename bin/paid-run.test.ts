@@ -103,6 +103,8 @@ describe("a run that pays", () => {
     assert.equal(asked?.model, "grok-4.3");
     assert.match(asked.prompt_digest ?? "", /^[0-9a-f]{64}$/);
     assert.equal(manifest.stages.find(({ id }) => id === "transcript")?.prompt_digest, null);
+    // It passes the transcript on, and asks nobody.
+    assert.equal(manifest.stages.find(({ id }) => id === "export")?.model, null);
   });
 
   test("two items of the same bytes in one run are paid for once", async (t) => {

@@ -175,8 +175,8 @@ async function runOnce(work: StageTry): Promise<FreshEntry> {
     artifacts,
     usage: meter.usage,
     cost: meter.costUsd,
-    provider: meter.provider?.provider ?? providerNamedIn(made),
-    model: meter.provider?.model ?? modelNamedIn(made),
+    provider: meter.provider?.provider ?? namedIn(stage, made, "provider"),
+    model: meter.provider?.model ?? namedIn(stage, made, "model"),
     prompt_digest: digestOfPrompts(meter),
     tools: meter.tools,
     started_at: startedAt.toISOString(),
@@ -203,22 +203,20 @@ async function keepAll(
   return artifacts;
 }
 
-/**
- * Who really answered: a stage that works offline says so in its artifact's `provider` and
- * `model`, which every transcript and every set of findings carries.
- */
-function providerNamedIn(made: Record<string, MadeArtifact>): string | null {
-  return namedIn(made, "provider");
-}
-
-function modelNamedIn(made: Record<string, MadeArtifact>): string | null {
-  return namedIn(made, "model");
-}
-
 /** An artifact beyond this size is not looked into for its provider. */
 const MAX_LOOK_CHARS = 32 * 1024 * 1024;
 
-function namedIn(made: Record<string, MadeArtifact>, field: string): string | null {
+/**
+ * Who really answered: a stage that works offline says so in its artifact's `provider` and
+ * `model`, which every transcript and every set of findings carries. A stage that asks nobody may
+ * pass these artifacts on; that makes them nobody's answer.
+ */
+function namedIn(
+  stage: CheckedStage,
+  made: Record<string, MadeArtifact>,
+  field: "provider" | "model",
+): string | null {
+  if (stage.contract.needs?.provider === undefined) return null;
   for (const { content } of Object.values(made)) {
     if (content.kind !== "text" || content.text.length > MAX_LOOK_CHARS) continue;
     const name = new RegExp(`^\\{[^{[]*"${field}":\\s*"([^"\\\\]{1,100})"`).exec(content.text)?.[1];
