@@ -4,12 +4,13 @@ import { openCompatibleChat } from "../adapters/openai-compatible/chat.ts";
 import { openCompatibleTranscriber } from "../adapters/openai-compatible/transcriber.ts";
 import { openXaiTranscriber } from "../adapters/xai/xai-transcriber.ts";
 import { modelData } from "../core/model-data.ts";
+import { isRetired } from "../core/models.ts";
 import type { ChatModel, Transcriber } from "../ports/providers.ts";
 import type { Providers } from "../runner/world.ts";
 import type { Settings } from "./settings.ts";
 
 /** Your own server first: what you set up yourself is what you want used, and it costs nothing. */
-export function openProviders({ all }: Settings): Providers {
+export function openProviders({ all }: Settings, now = new Date()): Providers {
   const value = (name: string): string | null => all.get(name)?.value ?? null;
   const transcribers: Transcriber[] = [];
   const chats: ChatModel[] = [];
@@ -19,7 +20,8 @@ export function openProviders({ all }: Settings): Providers {
   const mistralKey = value("MISTRAL_API_KEY");
   const xaiKey = value("XAI_API_KEY");
   for (const spec of modelData().models) {
-    if (spec.state === "retired") continue;
+    // `auto` goes on with the next of its maker's on the day that a model ends.
+    if (isRetired(spec, now)) continue;
     if (spec.provider === "openai-compatible") {
       if (spec.kind === "transcriber" && asrUrl !== null) {
         transcribers.unshift(

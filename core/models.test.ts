@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { modelData } from "./model-data.ts";
-import { findModel, problemOfModel, retirementWarning } from "./models.ts";
+import { findModel, isRetired, problemOfModel, retirementWarning } from "./models.ts";
 
 describe("what is known of models", () => {
   test("no name is an alias, and what is retired says since when", () => {
@@ -33,5 +33,8 @@ describe("what is known of models", () => {
     assert.equal(on("2026-12-31"), "xai/grok-4.3 retires in 10 days, on 2027-01-10");
     assert.equal(on("2027-02-01"), "xai/grok-4.3 was retired on 2027-01-10");
     assert.equal(retirementWarning(spec, new Date()), undefined);
+    assert.equal(isRetired(ending, new Date("2027-01-09T12:00:00Z")), false);
+    assert.equal(isRetired(ending, new Date("2027-01-10T12:00:00Z")), true);
+    assert.equal(isRetired({ ...spec, state: "retired" }, new Date(0)), true);
   });
 });

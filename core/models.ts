@@ -76,6 +76,11 @@ export function retirementWarning(spec: ModelSpec, now: Date): string | undefine
   return `${provider}/${model} ${days > 0 ? "retires" : "was retired"} ${when} ${retiresOn}`;
 }
 
+/** Whether a model answers no more, by its state or by its date. */
+export function isRetired({ state, retiresOn }: ModelSpec, now: Date): boolean {
+  return state === "retired" || (retiresOn !== null && Date.parse(retiresOn) <= now.getTime());
+}
+
 /** The first of a provider that still works. */
 export function defaultModel(kind: ModelKind, provider: ProviderName): string | undefined {
   return modelData().models.find(
