@@ -10,6 +10,12 @@ import { pathToFileURL } from "node:url";
 
 import type { CloudWorld } from "../samples/cloud-world.ts";
 
+/** A time in which a process did nothing; a killed one does nothing ever after. */
+export interface Absence {
+  fromMs: number;
+  toMs: number;
+}
+
 /** A runner's process: its name is new at each start. */
 interface Worker {
   name: string;
@@ -17,8 +23,8 @@ interface Worker {
   child: ChildProcess;
   /** Of the runners that it was. */
   runnerIds: string[];
-  /** When it was killed or stopped first. */
-  disturbedAtMs: number | undefined;
+  /** When it was killed, or stopped and woken. */
+  absences: Absence[];
   isStopped: boolean;
 }
 
@@ -35,7 +41,7 @@ export interface NightFleet {
   /** Of the one that is never disturbed. */
   samples(): MemorySample[];
   peakMb(): number;
-  about(name: string): { disturbedAtMs: number | undefined; runnerIds: readonly string[] };
+  about(name: string): { absences: readonly Absence[]; runnerIds: readonly string[] };
   kill(slot: number): void;
   stop(slot: number): void;
   killAll(): void;
@@ -86,7 +92,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       home,
       child,
       runnerIds: [],
-      disturbedAtMs: undefined,
+      absences: [],
       isStopped: false,
     };
     for (const stream of [child.stdout, child.stderr]) {
@@ -123,14 +129,14 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
     samples: () => readSamples(probe),
     peakMb: () => Math.max(...peaks, ...readSamples(probe).map(({ residentMb }) => residentMb)),
     about(name) {
-      const { disturbedAtMs, runnerIds = [] } = workers.find((each) => each.name === name) ?? {};
-      return { disturbedAtMs, runnerIds };
+      const { absences = [], runnerIds = [] } = workers.find((each) => each.name === name) ?? {};
+      return { absences, runnerIds };
     },
     kill(slot) {
       const worker = slots[slot];
       if (worker === undefined) return;
       peaks.push(residentMb(worker));
-      worker.disturbedAtMs ??= Date.now();
+      worker.absences.push({ fromMs: Date.now(), toMs: Infinity });
       worker.child.kill("SIGKILL");
       slots[slot] = start(worker.home);
     },
@@ -138,7 +144,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       const worker = slots[slot];
       if (worker === undefined) return;
       peaks.push(residentMb(worker));
-      worker.disturbedAtMs ??= Date.now();
+      worker.absences.push({ fromMs: Date.now(), toMs: Infinity });
       worker.isStopped = true;
       worker.child.kill("SIGSTOP");
       slots[slot] = start(newHome());
@@ -166,8 +172,11 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
 }
 
 function wake(worker: Worker): void {
-  if (worker.isStopped) worker.child.kill("SIGCONT");
+  if (!worker.isStopped) return;
   worker.isStopped = false;
+  const last = worker.absences.at(-1);
+  if (last !== undefined) last.toMs = Date.now();
+  worker.child.kill("SIGCONT");
 }
 
 function isUp({ child }: Worker): boolean {

@@ -11,10 +11,13 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { startProviderServer } from "../stand-ins/provider-server.ts";
 import type { ProviderServer, Received, Reply } from "../stand-ins/provider-server.ts";
+import type { Absence } from "./night-fleet.ts";
 import type { NightReader } from "./night-reader.ts";
 
 /** HTTP tells the time of an object by whole seconds, rounded down. */
 const SECOND_MS = 1_000;
+/** So long a runner may need to write an answer, in a night like this. */
+const MAX_UNWRITTEN_MS = 20_000;
 
 export interface NightBooks {
   asked: number;
@@ -41,7 +44,7 @@ export interface NightProviderOptions {
   seed: number;
   reader: NightReader;
   /** What is known of a process that runs a runner, by its name. */
-  about: (name: string) => { disturbedAtMs: number | undefined; runnerIds: readonly string[] };
+  about: (name: string) => { absences: readonly Absence[]; runnerIds: readonly string[] };
 }
 
 export async function startNightProvider(options: NightProviderOptions): Promise<NightProvider> {
@@ -94,7 +97,12 @@ export async function startNightProvider(options: NightProviderOptions): Promise
     asker: string,
     askedMs: number,
   ): Promise<void> {
-    const { disturbedAtMs, runnerIds } = about(before.runner);
+    const { absences, runnerIds } = about(before.runner);
+    // It went before it could write what it was told, or was told what it could not hear.
+    const wasAway = absences.some(
+      ({ fromMs, toMs }) =>
+        fromMs <= askedMs && before.atMs <= toMs && fromMs - before.atMs <= MAX_UNWRITTEN_MS,
+    );
     const tell = (what: string): void =>
       console.error(
         `asked twice (${what}): ${before.runner} had its answer ${askedMs - before.atMs} ms ago; now ${asker} asks`,
@@ -103,7 +111,7 @@ export async function startNightProvider(options: NightProviderOptions): Promise
       books.twice++;
       return tell("the answer is in the bucket");
     }
-    if (disturbedAtMs !== undefined && disturbedAtMs <= askedMs) {
+    if (wasAway) {
       books.twice_after_a_kill++;
       return;
     }
