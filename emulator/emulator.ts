@@ -13,7 +13,6 @@ import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
 import { openBucket } from "./bucket.ts";
 import { Faults, createFaultPlan } from "./faults.ts";
-import type { Trouble } from "./faults.ts";
 import { keepMessage, openQueueApi, sendJson } from "./queue-api.ts";
 import type { EmulatedQueue, EventRule } from "./queue-api.ts";
 import { openS3Api } from "./s3-api.ts";
@@ -169,7 +168,7 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
     await stall(api);
     if (trouble?.kind === "status") return refuse(request, response, trouble.status);
     if (trouble?.kind === "reset" && !trouble.after) return void request.destroy();
-    if (trouble?.kind === "reset") loseAnswer(response, trouble);
+    if (trouble?.kind === "reset") loseAnswer(request, response);
     if (api === "s3" && plan.chance(plan.faults.s3.portal)) return showPortal(request, response);
     if (api === "queues") await queueApi.handle(request, response);
     else await s3.handle(request, response, expects);
@@ -196,11 +195,11 @@ export async function openEmulator(options: EmulatorOptions): Promise<Emulator> 
   }
 
   /** The work is done, and nobody hears of it. */
-  function loseAnswer(response: ServerResponse, _trouble: Trouble): void {
+  function loseAnswer({ socket }: IncomingMessage, response: ServerResponse): void {
     count("fault:lost-answer");
-    const socket = response.socket;
+    // Not the response's: that has none yet where the one before is still on its way out.
     response.writeHead = () => {
-      socket?.destroy();
+      socket.destroy();
       return response;
     };
     response.write = () => true;
