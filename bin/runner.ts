@@ -11,7 +11,7 @@ import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import type { Pipelines } from "../ports/pipelines.ts";
-import { CLOSE_MS, closeStalled } from "./close-stalled.ts";
+import { CLOSE_MS, closeOrExit } from "./close-or-exit.ts";
 import { assertConditions, removeStaleProbes } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
@@ -99,15 +99,18 @@ export async function serve(service: Service): Promise<void> {
   await aborted(retire, working.lost, working.stalled);
   if (working.stalled.aborted) {
     log.error("the runner ends", { error: toErrorRecord(working.stalled.reason as Error) });
-    await closeStalled(close, exit);
+    await closeOrExit(close, exit);
     // Whatever else of the process hangs is not waited for any longer.
     setTimeout(() => exit(EXIT.bug), CLOSE_MS).unref();
     throw working.stalled.reason;
   }
   if (working.lost.aborted) {
     log.warn("others took this runner for dead: it starts anew", { runner: world.runner });
-  } else await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
-  await close();
+    return close();
+  }
+  await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
+  // A store that does not answer holds nobody up who was told to stop.
+  await closeOrExit(close, exit, { code: EXIT.complete });
 }
 
 async function aborted(...signals: AbortSignal[]): Promise<void> {

@@ -5,8 +5,24 @@ import { allEnded, ended, listenTo, openSmallCloud, until } from "../samples/sma
 
 const JOB = "20261124-2200-stalled-7f3a";
 
-describe("a runner's process that is up, beats its heart and gets nothing done", () => {
-  test("ends with 1 and says why, and the next one does its work", async (t) => {
+describe("a runner whose store does not answer", { concurrency: true }, () => {
+  test("ends when it is told to, though what it waits for does not", async (t) => {
+    const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
+    await cloud.setFaults({ s3: { hang: "inbox/" } });
+    await cloud.submit(JOB, "urgent", digest, media(["a"]));
+    const child = cloud.startRunner("told", { args: ["--drain", "2"] });
+    const said = listenTo(child);
+    const asked = (): number => cloud.emulator.counts["s3:B:get:inbox"] ?? 0;
+    await until(async () => (asked() > 0 ? true : undefined), "its look at the ticket");
+    const toldMs = performance.now();
+    child.kill("SIGTERM");
+
+    assert.equal(await ended(child), 0, said());
+    const tookS = (performance.now() - toldMs) / 1000;
+    assert.ok(tookS < 30, `${tookS} s`);
+  });
+
+  test("ends with 1 and says why where its heart beats and nothing gets done, and the next one does its work", async (t) => {
     const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
     await cloud.setFaults({ s3: { hang: "inbox/" } });
     await cloud.submit(JOB, "urgent", digest, media(["a"]));
@@ -23,7 +39,7 @@ describe("a runner's process that is up, beats its heart and gets nothing done",
     assert.equal(state?.status, "complete");
   });
 
-  test("is left alone while its store is out of reach: that is nobody's stall", async (t) => {
+  test("is left alone where nothing at all gets through: that is nobody's stall", async (t) => {
     const { cloud, digest, media } = await openSmallCloud(t, { ms: 50 });
     const env = { CLIPSCRIBE_STALL_MS: "2000" };
     const child = cloud.startRunner("patient", { env });

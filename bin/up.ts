@@ -24,7 +24,7 @@ import type { Agent } from "../sync/agent.ts";
 import { formatLid, formatTimeOfDay } from "../sync/lid.ts";
 import type { LidAdvice } from "../sync/lid.ts";
 import { sweepIncoming } from "../sync/results-folder.ts";
-import { closeStalled } from "./close-stalled.ts";
+import { closeOrExit } from "./close-or-exit.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
 import { dropLeftoverUploads } from "./drop-leftover-uploads.ts";
@@ -235,7 +235,7 @@ async function runEmbedded(work: Work, progress: Progress): Promise<void> {
     const close = async (): Promise<void> => runner[Symbol.asyncDispose]();
     if (runner.stalled.aborted && !signal.aborted) {
       view.note(`${asClipscribeError(runner.stalled.reason).message}: it starts anew`);
-      await closeStalled(close, io.exit ?? (() => undefined));
+      await closeOrExit(close, io.exit ?? (() => undefined));
     } else await close();
   }
 }

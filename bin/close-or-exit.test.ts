@@ -2,22 +2,22 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { EXIT } from "../core/exit-codes.ts";
-import { closeStalled } from "./close-stalled.ts";
+import { closeOrExit } from "./close-or-exit.ts";
 
 describe("a runner that gets nothing done", () => {
   test("ends its process where it can't even be closed", async () => {
     const { promise: code, resolve: exit } = Promise.withResolvers<number>();
-    void closeStalled(() => new Promise(() => undefined), exit, 20);
+    void closeOrExit(() => new Promise(() => undefined), exit, { withinMs: 20 });
 
     assert.equal(await code, EXIT.bug);
   });
 
   test("leaves the process alone where it closes in time", async () => {
     let isOver = false;
-    await closeStalled(
+    await closeOrExit(
       () => Promise.resolve(),
       () => (isOver = true),
-      20,
+      { withinMs: 20 },
     );
     await new Promise((resolve) => setTimeout(resolve, 60));
 
