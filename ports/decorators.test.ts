@@ -74,6 +74,19 @@ describe("retrying", () => {
     }
   });
 
+  test("a copy without a condition is made again", async () => {
+    for (const mode of ["error", "lost-answer"] as const) {
+      const { clock } = quickClock();
+      const inner = openMemoryStore();
+      await inner.put(KEY, BODY);
+      const to = parseObjectKey("results/me/job/item/out.txt");
+
+      await retrying(failing(inner, { at: 1, mode }), { ...options, clock }).copy(KEY, to);
+
+      assert.deepEqual((await inner.get(to)).body, Uint8Array.from(BODY));
+    }
+  });
+
   test("a conflict is a conflict: nothing is tried again", async () => {
     const { clock, slept } = quickClock();
     const store = retrying(openMemoryStore(), { ...options, clock });

@@ -74,5 +74,10 @@ export function retrying<Store extends ObjectStore>(store: Store, options: Retry
       }
     }, put.signal);
   };
-  return { ...store, ...wrapped, put };
+  const copy = async (from: ObjectKey, to: ObjectKey, copy: PutOptions = {}): Promise<void> =>
+    // Under a condition, the second one finds what the first one made.
+    copy.ifMatch === undefined
+      ? again(async () => store.copy(from, to, copy), copy.signal)
+      : store.copy(from, to, copy);
+  return { ...store, ...wrapped, put, copy };
 }
