@@ -26,6 +26,8 @@ interface Worker {
   /** When it was killed, or stopped and woken. */
   absences: Absence[];
   isStopped: boolean;
+  /** What it said last. */
+  lines: string[];
 }
 
 /** What a process that nobody disturbs holds on to, from one look to the next. */
@@ -65,6 +67,7 @@ export interface NightFleetOptions {
 /** Stopped for so many leases: others have taken over what it had. */
 const STOPPED_LEASES = 2.5;
 const MAX_END_MS = 20_000;
+const LINES_KEPT = 8;
 
 export function startNightFleet(options: NightFleetOptions): NightFleet {
   const { cloud, leaseMs } = options;
@@ -94,6 +97,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       runnerIds: [],
       absences: [],
       isStopped: false,
+      lines: [],
     };
     for (const stream of [child.stdout, child.stderr]) {
       let rest = "";
@@ -108,6 +112,8 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
   }
 
   function hear(worker: Worker, line: string): void {
+    worker.lines.push(line);
+    if (worker.lines.length > LINES_KEPT) worker.lines.shift();
     const id = /"ready".*"runner":"([^"]+)"|"runner":"([^"]+)".*"ready"/.exec(line);
     const runnerId = id?.[1] ?? id?.[2];
     if (runnerId !== undefined) worker.runnerIds.push(runnerId);
@@ -163,7 +169,9 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       const living = workers.filter(isUp);
       for (const { child } of living) child.kill("SIGTERM");
       await Promise.all(living.map(ended));
-      const stuck = living.filter(isUp).map(({ name }) => `${name} did not end on SIGTERM`);
+      const stuck = living
+        .filter(isUp)
+        .map(({ name, lines }) => `${name} did not end on SIGTERM: ${lines.join("\n  ")}`);
       const homesLeft = [...new Set(living.map(({ home }) => home))];
       return [...stuck, ...leaked, ...homesLeft.flatMap((home) => leftIn(cloud.dir, home))];
     },
