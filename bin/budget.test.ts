@@ -141,4 +141,37 @@ describe("a budget", () => {
     assert.match(stdout, /at most \$0\.0007$/m);
     assert.match(stdout, /asks +transcript +mistral\/\S+: MISTRAL_API_KEY is set$/m);
   });
+
+  test("holds for a server that somebody charges for, once it is said what; without that it is free", async (t) => {
+    const { dir, server, clipscribe, tone } = await openTestWorld(t, answer);
+    const pipeline = makeOwnProject(dir, (text) =>
+      text.replace(/^budget: .*$/m, "budget: { item_usd: 0.0005 }"),
+    );
+    const talk = tone();
+    const own = {
+      MISTRAL_API_KEY: "",
+      XAI_API_KEY: "",
+      OPENAI_COMPATIBLE_ASR_URL: server.url,
+      OPENAI_COMPATIBLE_CHAT_URL: server.url,
+    };
+    const prices = { OPENAI_COMPATIBLE_ASR_USD: "0.006", OPENAI_COMPATIBLE_CHAT_USD: "0.15/0.60" };
+    const run = (...args: string[]) =>
+      clipscribe(["run", "--json", "--pipeline", pipeline, ...args, talk], { ...own, ...prices });
+
+    const held = await run();
+    assert.equal(held.code, 6, held.stderr);
+    assert.equal(server.received.length, 0);
+
+    const paid = await run("--budget", "0.01");
+    assert.equal(paid.code, 0, paid.stderr);
+    // Six seconds at $0.006 a minute, and tokens at cents a million.
+    const [item] = paid.end.items;
+    assert.ok(item !== undefined && item.cost_usd > 0.0006 && item.cost_usd < 0.0008);
+
+    const { stdout } = await clipscribe(["models"], own);
+    assert.match(stdout, /counted as free until OPENAI_COMPATIBLE_ASR_USD says what it charges/);
+    const wrong = await clipscribe(["models"], { ...own, OPENAI_COMPATIBLE_CHAT_USD: "cheap" });
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /IN\/OUT|in and out/);
+  });
 });

@@ -1,5 +1,5 @@
 /** Whom the stages of a pipeline would ask here, and why: `models` and `plan` say it. */
-import type { ModelKind } from "../core/models.ts";
+import type { ModelKind, ModelSpec } from "../core/models.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import { providersOf } from "../runner/identify-stage.ts";
 import type { Providers } from "../runner/world.ts";
@@ -49,17 +49,27 @@ function chooseFor(providers: Providers, stage: CheckedStage): Choice | undefine
     return { stage: stage.id, model: null, why, fallback };
   }
   const setting = SETTING_OF[first.provider]?.[kind] ?? "";
-  const why = whyChosen(nameOf(first), isNamed ? wanted : null, setting);
+  const why = whyChosen(nameOf(first), isNamed ? wanted : null, setting, isFree(first.spec));
   return { stage: stage.id, model: nameOf(first), why, fallback };
 }
 
-function whyChosen(name: string, wanted: string | null, setting: string): string {
+function whyChosen(
+  name: string,
+  wanted: string | null,
+  setting: string,
+  countsAsFree: boolean,
+): string {
   if (wanted === name) return `the pipeline names it, and ${setting} is set`;
   if (wanted !== null) return `\`${wanted}\` is not configured, and this is its fallback`;
-  const first = setting.startsWith("OPENAI_COMPATIBLE")
-    ? ", and your own server comes first (counted as free: what it charges is not known)"
-    : "";
-  return `${setting} is set${first}`;
+  if (!setting.startsWith("OPENAI_COMPATIBLE")) return `${setting} is set`;
+  const price = setting.replace(/URL$/, "USD");
+  const free = countsAsFree ? `; counted as free until ${price} says what it charges` : "";
+  return `${setting} is set, and your own server comes first${free}`;
+}
+
+function isFree(spec: ModelSpec | undefined): boolean {
+  if (spec === undefined) return false;
+  return spec.kind === "chat" ? spec.price.input + spec.price.output === 0 : spec.price.usd === 0;
 }
 
 function nameOf({ provider, model }: { provider: string; model: string }): string {

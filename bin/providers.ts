@@ -24,9 +24,10 @@ export function openProviders({ all }: Settings, now = new Date()): Providers {
     if (isRetired(spec, now)) continue;
     if (spec.provider === "openai-compatible") {
       if (spec.kind === "transcriber" && asrUrl !== null) {
+        const usd = Number(value("OPENAI_COMPATIBLE_ASR_USD") ?? spec.price.usd);
         transcribers.unshift(
           openCompatibleTranscriber({
-            spec,
+            spec: { ...spec, price: { ...spec.price, usd } },
             baseUrl: asrUrl,
             key: value("OPENAI_COMPATIBLE_ASR_KEY"),
             model: value("OPENAI_COMPATIBLE_ASR_MODEL") ?? "whisper-1",
@@ -34,9 +35,13 @@ export function openProviders({ all }: Settings, now = new Date()): Providers {
         );
       }
       if (spec.kind === "chat" && chatUrl !== null) {
+        const [input = 0, output = 0] = (value("OPENAI_COMPATIBLE_CHAT_USD") ?? "0/0")
+          .split("/")
+          .map(Number);
         chats.unshift(
           openCompatibleChat({
-            spec,
+            // What is cached may be cheaper; nobody said how much.
+            spec: { ...spec, price: { ...spec.price, input, cached: input, output } },
             baseUrl: chatUrl,
             key: value("OPENAI_COMPATIBLE_CHAT_KEY"),
             model: value("OPENAI_COMPATIBLE_CHAT_MODEL") ?? "default",

@@ -242,6 +242,7 @@ export const SETTINGS: readonly SettingSpec[] = [
       about: "its key, if it wants one",
     },
     { name: `OPENAI_COMPATIBLE_${kind}_MODEL`, fallback: null, about: "the model it serves" },
+    priceOfServer(kind),
   ]),
 ];
 
@@ -291,4 +292,23 @@ export function resolveSettings(sources: SettingSources): Map<string, ResolvedSe
 export function showSetting({ value, spec }: ResolvedSetting): string {
   if (value === null) return "(not set)";
   return spec.secret === true ? "(set, hidden)" : value;
+}
+
+/** Of a server that somebody charges for, as OpenAI's own; without one it is counted as free. */
+function priceOfServer(kind: string): SettingSpec {
+  const isSound = kind === "ASR";
+  const form = isSound
+    ? /^\d{1,4}(?:\.\d{1,8})?$/
+    : /^\d{1,6}(?:\.\d{1,6})?\/\d{1,6}(?:\.\d{1,6})?$/;
+  return {
+    name: `OPENAI_COMPATIBLE_${kind}_USD`,
+    fallback: null,
+    about: isSound ? "what it charges a minute" : "what it charges a million tokens: IN/OUT",
+    problem: (value) =>
+      form.test(value)
+        ? undefined
+        : isSound
+          ? "give dollars a minute, as 0.006"
+          : "give dollars a million tokens in and out, as 0.15/0.60",
+  };
 }

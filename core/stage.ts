@@ -321,6 +321,8 @@ export interface EstimateAbout<Params> {
 export interface ProviderChoice {
   readonly provider: string;
   readonly model: string;
+  /** What is known of it, its price here included; without it, what the model data say. */
+  readonly spec?: ModelSpec;
 }
 
 export interface MisfitAbout<Params> {

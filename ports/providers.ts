@@ -2,6 +2,7 @@
  * The paid models. A provider only asks and answers; keys, cache, budgets and retries are the
  * runner's. None is wired without a key or an address: a stage that needs one is then held.
  */
+import type { ChatSpec, TranscriberSpec } from "../core/models.ts";
 import type { PaidAnswer, TranscribeRequest } from "../core/stage.ts";
 import type { HostChatCall } from "./stage-pool.ts";
 
@@ -17,6 +18,8 @@ export interface SoundRequest extends TranscribeRequest {
 export interface Transcriber {
   readonly provider: string;
   readonly model: string;
+  /** What is known of it, its price here included. */
+  readonly spec?: TranscriberSpec;
   estimateUsd(request: TranscribeRequest): number;
   /**
    * `answer` is a TranscribeAnswer and `raw`, what the provider sent.
@@ -35,6 +38,8 @@ export interface ChatAnswer {
 export interface ChatModel {
   readonly provider: string;
   readonly model: string;
+  /** What is known of it, its price here included. */
+  readonly spec?: ChatSpec;
   estimateUsd(call: HostChatCall): number;
   /** `answer` is a ChatAnswer. @throws by kind, as a transcriber does. */
   chat(call: HostChatCall, signal: AbortSignal): Promise<PaidAnswer>;

@@ -14,6 +14,10 @@ export function estimateStage(
   const { estimate } = stage.contract;
   if (estimate === undefined || mediaSeconds === null) return null;
   const [chosen] = providersOf(providers, stage);
-  const provider = chosen && { provider: chosen.provider, model: chosen.model };
+  const provider = chosen && {
+    provider: chosen.provider,
+    model: chosen.model,
+    ...(chosen.spec !== undefined && { spec: chosen.spec }),
+  };
   return estimate({ mediaSeconds, spoken, params: stage.params, provider });
 }

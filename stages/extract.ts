@@ -41,8 +41,10 @@ export default defineStage({
   needs: { provider: "chat", providerParam: "model", fallbackParam: "fallback", pool: "llm" },
   estimate({ mediaSeconds, spoken, params, provider }) {
     const asks = params.model !== OFFLINE_MODEL && provider !== null;
-    const spec = asks ? findModel("chat", provider.provider, provider.model) : undefined;
-    if (spec === undefined) return { seconds: 1 + mediaSeconds / 3600, costUsd: 0 };
+    const spec = asks
+      ? (provider.spec ?? findModel("chat", provider.provider, provider.model))
+      : undefined;
+    if (spec?.kind !== "chat") return { seconds: 1 + mediaSeconds / 3600, costUsd: 0 };
     const said = spoken ?? guessSpoken(mediaSeconds);
     const chars = said.chars + said.segments * LINE_HEAD_CHARS;
     const calls = Math.ceil(chars / params.chunk_chars);

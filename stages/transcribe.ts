@@ -62,7 +62,10 @@ export default defineStage({
   },
   estimate({ mediaSeconds, params, provider }) {
     const asks = params.provider !== "captions" && provider !== null;
-    const spec = asks ? findModel("transcriber", provider.provider, provider.model) : undefined;
+    const known = asks
+      ? (provider.spec ?? findModel("transcriber", provider.provider, provider.model))
+      : undefined;
+    const spec = known?.kind === "transcriber" ? known : undefined;
     return spec === undefined
       ? { seconds: 1, costUsd: 0 }
       : { seconds: mediaSeconds / 20, costUsd: transcriptionCost(spec, mediaSeconds) };

@@ -53,6 +53,7 @@ export function openCompatibleChat({
   return {
     provider,
     model,
+    spec,
     estimateUsd(call) {
       const { length } = call.prompt;
       const foreseen = foreseeUsage((call.instructions?.length ?? 0) + length, length);

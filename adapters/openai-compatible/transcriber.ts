@@ -52,6 +52,7 @@ export function openCompatibleTranscriber(options: CompatibleTranscriberOptions)
   return {
     provider,
     model,
+    spec,
     estimateUsd: ({ durationSeconds }) => transcriptionCost(spec, durationSeconds),
     async transcribe(request, signal) {
       const { language, terms = [], durationSeconds } = request;
