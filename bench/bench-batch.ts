@@ -13,7 +13,7 @@
 import { execFileSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
-import { availableParallelism, getPriority, loadavg, setPriority, tmpdir } from "node:os";
+import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -27,6 +27,7 @@ import { USER } from "../samples/submit-to.ts";
 import { chatReply } from "../samples/test-world.ts";
 import { startProviderServer } from "../stand-ins/provider-server.ts";
 import type { ProviderServer, Received, Reply } from "../stand-ins/provider-server.ts";
+import { keepLast } from "./keep-last.ts";
 import { report, round } from "./measure.ts";
 import { runTimed } from "./peers/timed-child.ts";
 import { openSlowLink } from "./slow-link.ts";
@@ -45,8 +46,6 @@ const SPEECH_BYTES_PER_SECOND = 2_700;
 const ASR_AT_ONCE = 4;
 const LLM_AT_ONCE = 8;
 const RUNNERS = 2;
-/** Of a process: the server has what the laptop leaves, however high this benchmark stands itself. */
-const LOWEST = 19;
 const TARGET = { ratio: 1.3, share: 0.025 };
 const MAX_MS = FULL ? 12 * 3_600_000 : 300_000;
 const ROOT = join(import.meta.dirname, "..");
@@ -164,6 +163,7 @@ async function runArm(
   const runners = Array.from({ length: RUNNERS }, (_, at) =>
     startServer(cloud, provider, `s${at}`),
   );
+  using _server = keepLast(runners.flatMap(({ pid }) => pid ?? []));
   await Promise.all(runners.map(isReady));
   const startedMs = performance.now();
   const job = await submit(cloud, link.url, { pipeline, media });
@@ -205,7 +205,6 @@ function startServer(cloud: CloudWorld, provider: ProviderServer, name: string):
     CLIPSCRIBE_SWEEP_MS: "",
   };
   const child = cloud.startRunner(name, { env });
-  if (child.pid !== undefined) setPriority(child.pid, Math.min(LOWEST, getPriority() + LOWEST));
   child.stdout?.resume();
   return child;
 }
