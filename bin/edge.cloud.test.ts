@@ -39,7 +39,9 @@ export default defineStage({
     const text = await ctx.readText(input.source);
     appendFileSync(params.trace, "edge " + input.item.file_name + "\\n");
     if (text.startsWith("bad")) throw new ClipscribeError("contract", "this medium is bad");
-    return { speech: await ctx.write("s.ogg", text.slice(0, 20)), length: { chars: text.length } };
+    // Bytes, as sound is: a short text would travel in its cache entry as well.
+    const speech = await ctx.write("s.ogg", Buffer.from(text.slice(0, 20)));
+    return { speech, length: { chars: text.length } };
   },
 });
 `;
