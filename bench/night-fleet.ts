@@ -66,7 +66,9 @@ export interface NightFleetOptions {
 
 /** Stopped for so many leases: others have taken over what it had. */
 const STOPPED_LEASES = 2.5;
-const MAX_END_MS = 20_000;
+/** What is under way when it is told to stop may take so long, and ten seconds more to close. */
+const DRAIN_S = 5;
+const MAX_END_MS = 25_000;
 const LINES_KEPT = 8;
 
 export function startNightFleet(options: NightFleetOptions): NightFleet {
@@ -75,6 +77,8 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
   const slots: Worker[] = [];
   const said: string[] = [];
   const leaked: string[] = [];
+  const ended: string[] = [];
+  let isOver = false;
   const probe = join(cloud.dir, "memory.jsonl");
   const peaks = [0];
   let homes = 0;
@@ -82,6 +86,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
   function start(home: string, more: Record<string, string> = {}): Worker {
     const name = `runner-${workers.length}`;
     const child = cloud.startRunner(home, {
+      args: ["--drain", String(DRAIN_S)],
       env: {
         XAI_API_KEY: options.providerKey,
         // Each asks under an address of its own: the books know who was told what.
@@ -107,6 +112,14 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
         for (const line of lines) hear(worker, line);
       });
     }
+    child.once("close", (code) => {
+      // A supervisor would start it anew; that it has to is a finding.
+      const isMeant = isOver || worker.absences.some(({ toMs }) => toMs === Infinity);
+      if (isMeant) return;
+      ended.push(`${name} ended by itself with ${code}: ${worker.lines.join("\n  ")}`);
+      const slot = slots.indexOf(worker);
+      if (slot !== -1) slots[slot] = start(home);
+    });
     workers.push(worker);
     return worker;
   }
@@ -157,6 +170,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       void delay(leaseMs * STOPPED_LEASES).then(() => wake(worker));
     },
     killAll() {
+      isOver = true;
       for (const { child } of workers) child.kill("SIGKILL");
     },
     wakeAll() {
@@ -166,14 +180,20 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       }
     },
     async retire() {
+      isOver = true;
       const living = workers.filter(isUp);
       for (const { child } of living) child.kill("SIGTERM");
-      await Promise.all(living.map(ended));
+      await Promise.all(living.map(waitForEnd));
       const stuck = living
         .filter(isUp)
         .map(({ name, lines }) => `${name} did not end on SIGTERM: ${lines.join("\n  ")}`);
       const homesLeft = [...new Set(living.map(({ home }) => home))];
-      return [...stuck, ...leaked, ...homesLeft.flatMap((home) => leftIn(cloud.dir, home))];
+      return [
+        ...stuck,
+        ...ended,
+        ...leaked,
+        ...homesLeft.flatMap((home) => leftIn(cloud.dir, home)),
+      ];
     },
     lastErrors: () => said.slice(-5),
   };
@@ -191,7 +211,7 @@ function isUp({ child }: Worker): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-async function ended(worker: Worker): Promise<void> {
+async function waitForEnd(worker: Worker): Promise<void> {
   const closed = new Promise((resolve) => worker.child.once("close", resolve));
   await Promise.race([closed, delay(MAX_END_MS)]);
 }

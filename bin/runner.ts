@@ -51,7 +51,7 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   // First: what is under way may end. Second: it is handed back at once.
   const forget = io.onInterrupt(() => {
     if (retire.signal.aborted) leave.abort();
-    else log.info("stopping: nothing more is taken on", { within_ms: flags.drainMs });
+    else log.info("stopping: nothing more is taken on");
     retire.abort();
   });
   try {
@@ -108,6 +108,7 @@ export async function serve(service: Service): Promise<void> {
     log.warn("others took this runner for dead: it starts anew", { runner: world.runner });
     return close();
   }
+  log.info("what is under way may end", { items: working.active, within_ms: flags.drainMs });
   await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
   // A store that does not answer holds nobody up who was told to stop.
   await closeOrExit(close, exit, { code: EXIT.complete });
