@@ -113,9 +113,8 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       });
     }
     child.once("close", (code) => {
-      // A supervisor would start it anew; that it has to is a finding.
-      const isMeant = isOver || worker.absences.some(({ toMs }) => toMs === Infinity);
-      if (isMeant) return;
+      // A supervisor would start it anew; that it has to is a finding, but for who was disturbed.
+      if (isOver || worker.absences.length > 0) return;
       ended.push(`${name} ended by itself with ${code}: ${worker.lines.join("\n  ")}`);
       const slot = slots.indexOf(worker);
       if (slot !== -1) slots[slot] = start(home);

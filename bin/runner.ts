@@ -106,7 +106,8 @@ export async function serve(service: Service): Promise<void> {
   }
   if (working.lost.aborted) {
     log.warn("others took this runner for dead: it starts anew", { runner: world.runner });
-    return close();
+    // Where what it waits for does not end, its supervisor starts it anew instead.
+    return closeOrExit(close, exit);
   }
   log.info("what is under way may end", { items: working.active, within_ms: flags.drainMs });
   await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
