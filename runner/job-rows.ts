@@ -16,6 +16,8 @@ import type { JobMetadata } from "./job-metadata.ts";
 const MAX_ROUNDS = 50;
 /** The next write waits a multiple of the last one's time, so a job of 10,000 rows costs little. */
 const REST_FACTOR = 4;
+/** But no longer than this: a process that was stopped in its write took its time for other reasons. */
+const MAX_REST_MS = 5_000;
 /** Jobs whose rows are remembered; the oldest is forgotten and read again when needed. */
 const MAX_REMEMBERED = 16;
 
@@ -60,7 +62,7 @@ export function openJobRows(
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
-      restMs = (clock.monotonicMs() - startedMs) * REST_FACTOR;
+      restMs = Math.min(MAX_REST_MS, (clock.monotonicMs() - startedMs) * REST_FACTOR);
     }
     queues.delete(job);
   }
