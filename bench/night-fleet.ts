@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
+import { EXIT } from "../core/exit-codes.ts";
 import type { CloudWorld } from "../samples/cloud-world.ts";
 
 /** A time in which a process did nothing; a killed one does nothing ever after. */
@@ -113,11 +114,13 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       });
     }
     child.once("close", (code) => {
-      // A supervisor would start it anew; that it has to is a finding, but for who was disturbed.
       if (isOver || worker.absences.length > 0) return;
-      ended.push(`${name} ended by itself with ${code}: ${worker.lines.join("\n  ")}`);
+      // As a supervisor does. That it has to is a finding, but where the store refused the start.
+      if (code !== EXIT.unreachable)
+        ended.push(`${name} ended by itself with ${code}: ${worker.lines.join("\n  ")}`);
+      const next = start(home, more);
       const slot = slots.indexOf(worker);
-      if (slot !== -1) slots[slot] = start(home);
+      if (slot !== -1) slots[slot] = next;
     });
     workers.push(worker);
     return worker;
