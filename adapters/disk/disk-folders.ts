@@ -60,8 +60,8 @@ export function createFolders(fs: DiskFs, root: string): DiskFolders {
   function make(path: string): void {
     if (known.has(path)) return;
     if (known.size >= MAX_KNOWN_FOLDERS) known.clear();
-    known.add(path);
     const top = fs.makeFolder(path);
+    known.add(path);
     if (top === undefined) return;
     for (let folder = path; folder.length >= top.length; folder = dirname(folder)) {
       pending.add(dirname(folder));
@@ -72,8 +72,9 @@ export function createFolders(fs: DiskFs, root: string): DiskFolders {
     make,
     with(path, work) {
       for (let tries = 1; ; tries++) {
-        make(path);
         try {
+          // Fails so, too, where it was there for `mkdir` and is gone for the look that follows.
+          make(path);
           return work();
         } catch (error) {
           if (codeOf(error) !== "ENOENT" || tries >= MAX_TRIES) throw error;
