@@ -138,7 +138,7 @@ function prepareSnakemake(folder: string, rules: number): Contestant {
 try {
   const small = await setUp(10_000);
   const snakemakes = SNAKE_RULES.map((rules) => prepareSnakemake(small.folder, rules));
-  const at10k = measureInTurns([...small.contestants, ...snakemakes], 7, 200_000);
+  const at10k = measureInTurns([...small.contestants, ...snakemakes], 5, 200_000);
   rmSync(small.folder, { recursive: true });
   const large = await setUp(100_000);
   const at100k = measureInTurns(large.contestants, 5, 120_000);
