@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { EXIT } from "../core/exit-codes.ts";
 import { allEnded, audit, listenTo, openSmallCloud, until } from "../samples/small-cloud.ts";
 
 describe("a store that fails often", () => {
@@ -14,7 +15,15 @@ describe("a store that fails often", () => {
       await cloud.setFaults({ s3: { "429": each, "500": each, "503": each } });
       // Longer than so many tries in a row take: nobody is to look dead.
       const env = { CLIPSCRIBE_LEASE_MS: "20000" };
-      const said = listenTo(cloud.startRunner("wet", { env }));
+      const starts: (() => string)[] = [];
+      // As a supervisor does: a start that the store refuses throughout ends, and is made again.
+      const start = (): void => {
+        const child = cloud.startRunner(`wet-${starts.length}`, { env });
+        starts.push(listenTo(child));
+        child.once("exit", (code) => code === EXIT.unreachable && starts.length < 20 && start());
+      };
+      start();
+      const said = (): string => starts.map((each) => each()).join("\n");
 
       const states = await until(allEnded(cloud, job, names), "the job's end", 150).catch(
         (error: unknown) => assert.fail(`${String(error)}: ${said().slice(-2_000)}`),

@@ -30,7 +30,7 @@ export async function batchStatus(
 ): Promise<number> {
   await using office = await openBatchOffice(io, options);
   const job = await readJobName(office, names);
-  if (options.watch) return watchJob(office, job, options, io);
+  if (options.watch) return await watchJob(office, job, options, io);
   const report = await look(office, job);
   print(report, options, io);
   return exitCodeOf(report);

@@ -44,7 +44,10 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   });
   if (isShared) {
     await assertConditions(store, systemKeys.probe(randomUUID()));
-    await removeStaleProbes(store, systemClock.now());
+    // Only tidying: a start does not end by it, and the next one does it.
+    await removeStaleProbes(store, systemClock.now()).catch((error: unknown) =>
+      log.warn("probes of killed runners are left", { error: toErrorRecord(error) }),
+    );
   }
   const retire = new AbortController();
   const leave = new AbortController();

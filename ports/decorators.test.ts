@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
 import { systemClock } from "../adapters/system/system-clock.ts";
-import { hasKind } from "../core/errors.ts";
+import { ClipscribeError, hasKind } from "../core/errors.ts";
 import { parseObjectKey } from "../core/keys.ts";
 import type { Clock } from "./clock.ts";
 import type { EventQueue } from "./event-queue.ts";
@@ -14,7 +14,7 @@ import { limited } from "./limited.ts";
 import type { Log } from "./log.ts";
 import { metered } from "./metered.ts";
 import { notifying } from "./notifying.ts";
-import type { Etag, ObjectStore } from "./object-store.ts";
+import type { Etag, ListOptions, ObjectStore } from "./object-store.ts";
 import { retrying } from "./retrying.ts";
 import { routed } from "./routed.ts";
 
@@ -49,6 +49,32 @@ describe("retrying", () => {
 
     assert.deepEqual((await store.get(KEY)).body, Uint8Array.from(BODY));
     assert.deepEqual(slept, [50]);
+  });
+
+  test("a listing that breaks off goes on after the last key that it gave", async () => {
+    const { clock, slept } = quickClock();
+    const inner = openMemoryStore();
+    const keys = ["a", "b", "c"].map((name) => parseObjectKey(`jobs/me/${name}.json`));
+    for (const key of keys) await inner.put(key, BODY);
+    let breaks = 2;
+    const store = retrying(
+      {
+        ...inner,
+        async *list(prefix: string, list: ListOptions = {}) {
+          for await (const info of inner.list(prefix, list)) {
+            if (info.key !== keys[0] && breaks-- > 0) throw new ClipscribeError("transient", "cut");
+            yield info;
+          }
+        },
+      },
+      { ...options, clock },
+    );
+
+    const listed: string[] = [];
+    for await (const { key } of store.list("jobs/")) listed.push(key);
+
+    assert.deepEqual(listed, keys);
+    assert.deepEqual(slept, [50, 100]);
   });
 
   test("a create whose answer was lost counts as done, once", async () => {

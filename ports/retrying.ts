@@ -6,7 +6,7 @@
 import { isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { Clock } from "./clock.ts";
-import type { Etag, ObjectStore, PutOptions } from "./object-store.ts";
+import type { Etag, ListOptions, ObjectInfo, ObjectStore, PutOptions } from "./object-store.ts";
 
 export interface RetryOptions {
   clock: Clock;
@@ -34,11 +34,15 @@ export function retrying<Store extends ObjectStore>(store: Store, options: Retry
       try {
         return await work();
       } catch (error) {
-        if (!isKind(error, "transient") || attempt >= options.attempts) throw error;
-        const waitMs = Math.min(options.maxMs, options.baseMs * 2 ** (attempt - 1));
-        await options.clock.sleep(waitMs * (0.5 + options.random() / 2), signal);
+        await waitOrThrow(error, attempt, signal);
       }
     }
+  }
+
+  async function waitOrThrow(error: unknown, attempt: number, signal?: AbortSignal): Promise<void> {
+    if (!isKind(error, "transient") || attempt >= options.attempts) throw error;
+    const waitMs = Math.min(options.maxMs, options.baseMs * 2 ** (attempt - 1));
+    await options.clock.sleep(waitMs * (0.5 + options.random() / 2), signal);
   }
 
   async function readBack(key: ObjectKey, body: Uint8Array): Promise<Etag | undefined> {
@@ -79,5 +83,21 @@ export function retrying<Store extends ObjectStore>(store: Store, options: Retry
     copy.ifMatch === undefined
       ? again(async () => store.copy(from, to, copy), copy.signal)
       : store.copy(from, to, copy);
-  return { ...store, ...wrapped, put, copy };
+  /** Goes on after the last key that it gave. */
+  async function* list(prefix: string, list: ListOptions = {}): AsyncGenerator<ObjectInfo> {
+    let last: ListOptions = {};
+    for (let attempt = 1; ; attempt++) {
+      try {
+        for await (const info of store.list(prefix, { ...list, ...last })) {
+          yield info;
+          last = { startAfter: info.key };
+          attempt = 1;
+        }
+        return;
+      } catch (error) {
+        await waitOrThrow(error, attempt, list.signal);
+      }
+    }
+  }
+  return { ...store, ...wrapped, put, copy, list };
 }

@@ -141,7 +141,7 @@ export function openOutbox({ world, keys, liveness, sweeps }: OutboxOptions): Ou
     }
     void track(key, async () => {
       using _slot = await slots.acquire(closing.signal);
-      return send({ key, message, etag });
+      return await send({ key, message, etag });
     });
   }
 
