@@ -320,4 +320,15 @@ describe("what a person changed in a results folder", () => {
 
     assert.ok(readdirSync(join(dir, JOB)).includes(name));
   });
+
+  test("what was half fetched is still there after any number of starts", async (t) => {
+    const { dir } = await published(t);
+    mkdirSync(join(dir, JOB, ".incoming-4711-other"));
+    writeFileSync(join(dir, JOB, ".incoming-4711-other", "audio.m4a"), "half");
+
+    for (let start = 0; start < 3; start++) await sweepIncoming(dir, () => true);
+
+    const left = join(dir, JOB, ".incoming-0-other", "audio.m4a");
+    assert.equal(readFileSync(left, "utf8"), "half");
+  });
 });

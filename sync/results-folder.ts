@@ -38,7 +38,7 @@ const NOBODY = 0;
 /** Processes that fetch the same item at the same moment. */
 const MAX_SWAPS = 5;
 
-export type IsGone = (pid: number) => boolean;
+type IsGone = (pid: number) => boolean;
 
 export interface Incoming {
   folder: string;
@@ -117,7 +117,7 @@ export async function sweepIncoming(resultsDir: string, isGone: IsGone): Promise
       if (kind === "outgoing") await restore(path, join(jobFolder, item));
       else if (Date.now() - statSync(path).mtimeMs > KEEP_INCOMING_MS) {
         rmSync(path, { recursive: true, force: true });
-      } else if (Number(pid) !== process.pid) releaseIncoming(path);
+      } else if (Number(pid) !== process.pid && Number(pid) !== NOBODY) releaseIncoming(path);
     }
   }
 }
