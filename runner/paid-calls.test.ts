@@ -42,6 +42,18 @@ function claimOf(store: ObjectStore, runner: string, signal: AbortSignal, isAsle
   return { pay, end: async () => calls.close() };
 }
 
+/** The claim has asked; the test says what is answered, and when. */
+async function askBy(claim: ReturnType<typeof claimOf>) {
+  const answer = Promise.withResolvers<PaidAnswer>();
+  const asking = Promise.withResolvers<void>();
+  const paid = claim.pay(async () => {
+    asking.resolve();
+    return answer.promise;
+  });
+  await asking.promise;
+  return { paid, answer };
+}
+
 const fail = async (): Promise<never> => {
   throw new ClipscribeError("transient", "the provider broke off");
 };
@@ -49,19 +61,13 @@ const fail = async (): Promise<never> => {
 describe("a paid call", () => {
   test("of two runners is asked by one; the other waits for its answer", async (t) => {
     const store = openMemoryStore();
-    const answered = Promise.withResolvers<PaidAnswer>();
-    const asking = Promise.withResolvers<void>();
-    const first = claimOf(store, "runner-a", t.signal).pay(async () => {
-      asking.resolve();
-      return answered.promise;
-    });
-    await asking.promise;
+    const first = await askBy(claimOf(store, "runner-a", t.signal));
     const second = claimOf(store, "runner-b", t.signal).pay(async () =>
       assert.fail("asked a second time"),
     );
-    answered.resolve(ANSWER);
+    first.answer.resolve(ANSWER);
 
-    assert.equal((await first).reused, false);
+    assert.equal((await first.paid).reused, false);
     assert.deepEqual(await second, { ...ANSWER, reused: true });
   });
 
@@ -85,16 +91,10 @@ describe("a paid call", () => {
     async (t) => {
       const store = openMemoryStore();
       const first = claimOf(store, "runner-a", t.signal);
-      const broken = Promise.withResolvers<never>();
-      const asking = Promise.withResolvers<void>();
-      const late = first.pay(async () => {
-        asking.resolve();
-        return broken.promise;
-      });
-      await asking.promise;
+      const late = await askBy(first);
       await first.end();
-      broken.reject(new ClipscribeError("cancelled", "the stage was ended"));
-      await assert.rejects(late, hasKind("cancelled"));
+      late.answer.reject(new ClipscribeError("cancelled", "the stage was ended"));
+      await assert.rejects(late.paid, hasKind("cancelled"));
 
       assert.deepEqual(await claimOf(store, "runner-b", t.signal).pay(async () => ANSWER), {
         ...ANSWER,
@@ -113,22 +113,13 @@ describe("a paid call", () => {
 
   test("that another entered meanwhile, since it took the first for dead, has the first answer", async (t) => {
     const store = openMemoryStore();
-    const slow = Promise.withResolvers<PaidAnswer>();
-    const asking = Promise.withResolvers<void>();
-    const late = claimOf(store, "nobody", t.signal).pay(async () => {
-      asking.resolve();
-      return slow.promise;
-    });
-    await asking.promise;
-    const heirs = Promise.withResolvers<PaidAnswer>();
-    const heir = claimOf(store, "runner-b", t.signal).pay(async () => {
-      slow.resolve(ANSWER);
-      return heirs.promise;
-    });
-    assert.deepEqual(await late, { ...ANSWER, reused: false });
-    heirs.resolve({ ...ANSWER, answer: "said otherwise" });
+    const late = await askBy(claimOf(store, "nobody", t.signal));
+    const heir = await askBy(claimOf(store, "runner-b", t.signal));
+    late.answer.resolve(ANSWER);
+    assert.deepEqual(await late.paid, { ...ANSWER, reused: false });
+    heir.answer.resolve({ ...ANSWER, answer: "said otherwise" });
 
-    assert.deepEqual(await heir, { ...ANSWER, reused: true });
+    assert.deepEqual(await heir.paid, { ...ANSWER, reused: true });
   });
 
   test("that is tried again by the same claim, and then answered, keeps its answer at the claim's end", async (t) => {

@@ -12,7 +12,7 @@ import type { OutputFile } from "../core/stage.ts";
 const MAX_HELD_CHARS = 512 * 1024;
 
 export interface WrittenFiles {
-  /** Holds a text for the file of that path; false where it is to be written at once. */
+  /** Holds a text for the file of that path; undefined where it is to be written at once. */
   hold(path: string, content: string | Uint8Array): OutputFile | undefined;
   /** Writes what is held: all of it, or what is held for one path. */
   settle(path?: string): void;

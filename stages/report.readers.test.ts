@@ -235,6 +235,9 @@ async function open(
   });
   page.on("pageerror", (error) => problems.push(error.message));
   await page.goto(`file://${join(folder, "report.html")}`);
+  if (about.sound === true) {
+    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
+  }
   return { page, folder, problems };
 }
 
@@ -262,7 +265,6 @@ describe("report.html in Chromium, from file://", () => {
       { transcript: transcriptOf(), intelligence: findings(10) },
       { sound: true },
     );
-    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
 
     await page.click("#moments a[data-t]");
     await waitForSecond(page, 20);
@@ -296,7 +298,6 @@ describe("report.html in Chromium, from file://", () => {
       { transcript: transcriptOf(), intelligence: findings(10) },
       { sound: true },
     );
-    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
 
     await page.click("#moments blockquote p >> nth=0");
     await waitForSecond(page, 20);
@@ -326,7 +327,6 @@ describe("report.html in Chromium, from file://", () => {
       segments: [{ ...said, words: timed }],
     };
     const { page } = await open(t, { transcript, intelligence: NOTHING }, { sound: true });
-    await waitUntil(page, `document.querySelector("#sound").readyState > 0`);
 
     const place = await page.evaluate<{ x: number; y: number }>(`(() => {
       const range = new Range();

@@ -287,7 +287,8 @@ describe("credentials that are renewed", () => {
     assert.equal(fetched, 1);
   });
 
-  test("keys that were revoked are replaced, and the request is made again", async (t) => {
+  /** The first keys that are fetched are revoked, the later ones are good. */
+  async function openRevoked(t: TestContext) {
     const { mint, place, opened, pass, now } = await world(t);
     const good = mint("anna").own;
     let fetched = 0;
@@ -296,31 +297,29 @@ describe("credentials that are renewed", () => {
     const keys = createRenewingKeys({ renew, now });
     const store = openR2Store({ endpoint, bucket, keys, minWriteIntervalMs: 0, etags: "md5" });
     opened.push(store);
+    return { store, keys, pass, fetched: () => fetched };
+  }
+
+  test("keys that were revoked are replaced, and the request is made again", async (t) => {
+    const { store, pass, fetched } = await openRevoked(t);
     const [mine] = everyKey(ANNA) as [ObjectKey];
     await assert.rejects(store.put(mine, BODY), hasKind("denied"));
     pass(20_000);
 
     await store.put(mine, BODY);
 
-    assert.equal(fetched, 2);
+    assert.equal(fetched(), 2);
   });
 
   test("many requests that are refused at once are all made again, by one fetch", async (t) => {
-    const { mint, place, opened, pass, now } = await world(t);
-    const good = mint("anna").own;
-    let fetched = 0;
-    const renew = async () => (fetched++ === 0 ? { ...good, secretAccessKey: "revoked" } : good);
-    const { endpoint, bucket } = place;
-    const keys = createRenewingKeys({ renew, now });
-    const store = openR2Store({ endpoint, bucket, keys, minWriteIntervalMs: 0, etags: "md5" });
-    opened.push(store);
+    const { store, keys, pass, fetched } = await openRevoked(t);
     await keys.current();
     pass(20_000);
 
     await Promise.all(everyKey(ANNA).map(async (key) => store.put(key, BODY)));
     await Promise.all(everyKey(ANNA).map(async (key) => store.head(key)));
 
-    assert.equal(fetched, 2);
+    assert.equal(fetched(), 2);
   });
 
   test("come from a command through settings, for the user's prefixes and for pipelines", async (t) => {
