@@ -13,7 +13,7 @@ import type { ArtifactShelf } from "./artifact-shelf.ts";
 import type { ItemLog } from "./item-log.ts";
 import type { ItemMoney } from "./item-money.ts";
 import type { OpenCalls } from "./open-calls.ts";
-import type { Pools } from "./slots.ts";
+import type { Pools } from "./pools.ts";
 import type { StageCache } from "./stage-cache.ts";
 import type { RunnerWorld } from "./world.ts";
 

@@ -7,7 +7,7 @@ import type { RunnerId } from "../core/ids.ts";
 import { systemKeys } from "../core/keys.ts";
 import type { RunnerRecord } from "../core/records.ts";
 import type { Etag } from "../ports/object-store.ts";
-import type { FleetPlace } from "./slots.ts";
+import type { FleetPlace } from "./pools.ts";
 import { openRunnerWatch } from "./watch-runners.ts";
 import type { OfficeWorld } from "./world.ts";
 

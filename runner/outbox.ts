@@ -17,13 +17,13 @@ import { parseOutboxKey } from "../core/keys.ts";
 import type { ObjectKey, UserKeys } from "../core/keys.ts";
 import { OutboxMessage } from "../core/message-records.ts";
 import type { Delivery } from "../core/message-records.ts";
+import { createSlots } from "../core/slots.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag } from "../ports/object-store.ts";
 import { putPoison } from "./claim.ts";
 import type { Wording } from "./compose-message.ts";
 import type { Liveness } from "./liveness.ts";
 import { sendTo } from "./send-message.ts";
-import { createSlots } from "./slots.ts";
 import type { OfficeWorld } from "./world.ts";
 
 /** Messages on their way at once: most of the time of one is waiting. */

@@ -24,7 +24,7 @@ import { patientCache, patientShelf, untilReached } from "./patient.ts";
 import { describePrepared } from "./prepared-stages.ts";
 import type { Prepared } from "./prepared-stages.ts";
 import { RetryLater } from "./run-stage.ts";
-import { createPools } from "./slots.ts";
+import { createPools } from "./pools.ts";
 import { openStageCache } from "./stage-cache.ts";
 import type { RunnerWorld } from "./world.ts";
 

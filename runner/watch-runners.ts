@@ -9,7 +9,7 @@ import { systemKeys } from "../core/keys.ts";
 import { RunnerRecord } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Etag, ObjectInfo } from "../ports/object-store.ts";
-import type { FleetPlace } from "./slots.ts";
+import type { FleetPlace } from "./pools.ts";
 import type { OfficeWorld } from "./world.ts";
 
 /** So many leases after its death nobody needs a runner's record any more. */

@@ -25,7 +25,7 @@ import type { Liveness } from "./liveness.ts";
 import { preparePublish } from "./publish.ts";
 import { RetryLater } from "./run-stage.ts";
 import { openCalls } from "./open-calls.ts";
-import type { Pools } from "./slots.ts";
+import type { Pools } from "./pools.ts";
 import type { StageCache } from "./stage-cache.ts";
 import type { EndedItem } from "./tail.ts";
 import type { RunnerWorld } from "./world.ts";

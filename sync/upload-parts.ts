@@ -11,11 +11,11 @@ import { createHash } from "node:crypto";
 
 import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
+import { createSlots } from "../core/slots.ts";
 import type { Etag, ObjectInfo, ObjectStore, UploadPart } from "../ports/object-store.ts";
 import type { FinishedPart, UnfinishedUpload } from "../ports/upload-book.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile } from "./open-source-file.ts";
-import { openTurns } from "./open-turns.ts";
 import { cut, planParts } from "./plan-parts.ts";
 import type { ProgressCount } from "./upload-progress.ts";
 import type { UploadOptions, Uploaded } from "./upload-source.ts";
@@ -130,7 +130,7 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
   const trouble = new AbortController();
   const signal = AbortSignal.any([way.signal, trouble.signal]);
   const digester = uploads.openDigester(store.partDigest);
-  const line = openTurns(PARTS_AT_ONCE);
+  const line = createSlots(() => PARTS_AT_ONCE);
   await using file = await openSourceFile(way.path, source);
   try {
     for (let number = 1; number <= plan.count; number++) {
@@ -142,8 +142,7 @@ async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
       const send = async (): Promise<void> => {
         // Asked for before the next part is read: the whole is hashed in the order of its parts.
         const digest = await digester.add(body);
-        using _turn = await line.take();
-        signal.throwIfAborted();
+        using _slot = await line.acquire(signal);
         parts[number - 1] = await sendPart({ ...way, signal }, upload, number, body, digest);
       };
       try {

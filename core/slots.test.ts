@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import fc from "fast-check";
-
-import { createPools, createSlots, shareOf } from "./slots.ts";
-import type { FleetPlace } from "./slots.ts";
+import { createSlots } from "./slots.ts";
 
 const signal = AbortSignal.timeout(60_000);
 
@@ -45,34 +42,34 @@ describe("slots", () => {
     held.pop()?.[Symbol.dispose]();
     assert.equal(slots.free, 1);
   });
-});
 
-describe("a pool of the fleet", () => {
-  test("is shared out whole, and nobody is left without a slot", () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 50 }),
-        fc.integer({ min: 1, max: 20 }),
-        (slots, size) => {
-          const shares = Array.from({ length: size }, (_, rank) => shareOf(slots, { size, rank }));
-          const sum = shares.reduce((all, share) => all + share, 0);
-          assert.equal(sum, Math.max(slots, size));
-          assert.ok(Math.max(...shares) - Math.min(...shares) <= 1);
-        },
-      ),
-    );
+  test("no more than so many at once, and first come first served", async () => {
+    const slots = createSlots(() => 2);
+    const begun: number[] = [];
+    let inside = 0;
+    let most = 0;
+    const work = async (number: number): Promise<void> => {
+      using _slot = await slots.acquire(signal);
+      begun.push(number);
+      most = Math.max(most, ++inside);
+      await new Promise(setImmediate);
+      inside--;
+    };
+
+    await Promise.all([1, 2, 3, 4, 5, 6, 7].map(work));
+
+    assert.equal(most, 2);
+    assert.deepEqual(begun, [1, 2, 3, 4, 5, 6, 7]);
   });
 
-  test("is one slot until it is known who else lives; the cores are this machine's own", () => {
-    let place: FleetPlace | undefined;
-    const pools = createPools({ asr: 4, cpu: "cores" }, 2, () => place);
+  test("who fails gives its slot back", async () => {
+    const slots = createSlots(() => 1);
+    const fail = async (): Promise<void> => {
+      using _slot = await slots.acquire(signal);
+      throw new Error("no");
+    };
 
-    assert.deepEqual([pools("asr").size, pools("cpu").size], [1, 2]);
-    place = { size: 1, rank: 0 };
-    assert.equal(pools("asr").size, 4);
-    place = { size: 3, rank: 0 };
-    assert.equal(pools("asr").size, 2);
-    place = { size: 3, rank: 2 };
-    assert.deepEqual([pools("asr").size, pools("other").size], [1, 2]);
+    await assert.rejects(fail());
+    await assert.rejects(fail());
   });
 });
