@@ -13,7 +13,6 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { systemClock } from "../adapters/system/system-clock.ts";
-import type { Io } from "../bin/io.ts";
 import { loadPipeline } from "../bin/load-pipeline.ts";
 import { main } from "../bin/main.ts";
 import { parseObjectKey } from "../core/keys.ts";
@@ -25,6 +24,7 @@ import { checkBucket } from "./night-check.ts";
 import { openNightReader } from "./night-reader.ts";
 import { checkPushed } from "./push-check.ts";
 import type { Pushed } from "./push-check.ts";
+import { captureIo } from "../samples/captured-io.ts";
 
 const SEED = Number(process.env["SEED"] ?? 1);
 const PUSHES = Number(process.env["PUSHES"] ?? 100);
@@ -171,19 +171,10 @@ async function pushKilled(): Promise<void> {
 
 /** The real verb, in this process: a hundred processes would take the machine away from the runners. */
 async function clipscribe(verb: string, ...more: string[]) {
-  let stdout = "";
-  let stderr = "";
-  const io: Io = {
-    env: { ...cloud.env, CLIPSCRIBE_HOME: join(dir, "desk") },
-    cwd: dir,
-    platform: process.platform,
-    stdout: (text) => void (stdout += text),
-    stderr: (text) => void (stderr += text),
-    columns: null,
-    onInterrupt: () => () => undefined,
-  };
-  const code = await main(["pipeline", verb, "--json", ...more], io);
-  return { code, stdout, stderr };
+  const env = { ...cloud.env, CLIPSCRIBE_HOME: join(dir, "desk") };
+  const heard = captureIo({ env, cwd: dir });
+  const code = await main(["pipeline", verb, "--json", ...more], heard.io);
+  return { code, stdout: heard.stdout, stderr: heard.stderr };
 }
 
 /** One item by a pipeline that was pushed, mostly the latest, and one that another tool dropped. */

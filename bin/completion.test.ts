@@ -3,22 +3,13 @@ import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { describe, test } from "node:test";
 
-import type { Io } from "./io.ts";
 import { main } from "./main.ts";
+import { captureIo } from "../samples/captured-io.ts";
 
 async function print(...argv: string[]): Promise<string> {
-  let stdout = "";
-  const io: Io = {
-    env: { HOME: tmpdir() },
-    cwd: tmpdir(),
-    platform: process.platform,
-    stdout: (text) => void (stdout += text),
-    stderr: () => undefined,
-    columns: null,
-    onInterrupt: () => () => undefined,
-  };
-  assert.equal(await main(argv, io), 0);
-  return stdout;
+  const heard = captureIo({ env: { HOME: tmpdir() }, cwd: tmpdir() });
+  assert.equal(await main(argv, heard.io), 0);
+  return heard.stdout;
 }
 
 /** What bash would offer after these words, the last of which is being typed. */

@@ -10,6 +10,7 @@ import { hasKind } from "../core/errors.ts";
 import type { Io } from "./io.ts";
 import { main } from "./main.ts";
 import { readSettings } from "./settings.ts";
+import { captureIo } from "../samples/captured-io.ts";
 
 function person(t: TestContext, files: Record<string, string>) {
   const home = mkdtempSync(join(tmpdir(), "clipscribe-config-"));
@@ -18,17 +19,8 @@ function person(t: TestContext, files: Record<string, string>) {
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(join(home, ".config/clipscribe", name), text);
   }
-  let said = "";
-  const io: Io = {
-    env: { HOME: home, PATH: process.env["PATH"] },
-    cwd: home,
-    platform: process.platform,
-    stdout: (text) => void (said += text),
-    stderr: (text) => void (said += text),
-    columns: null,
-    onInterrupt: () => () => undefined,
-  };
-  return { home, io, said: () => said };
+  const heard = captureIo({ env: { HOME: home, PATH: process.env["PATH"] }, cwd: home });
+  return { home, io: heard.io, said: () => heard.stdout + heard.stderr };
 }
 
 describe("a person's settings", () => {

@@ -7,24 +7,15 @@ import { describe, test } from "node:test";
 
 import { ERROR_KINDS } from "../core/errors.ts";
 import { EXIT, exitCodeOfKind, exitCodeOfStatuses } from "../core/exit-codes.ts";
-import type { Io } from "./io.ts";
 import { main } from "./main.ts";
+import { captureIo } from "../samples/captured-io.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
 async function call(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = "";
-  let stderr = "";
-  const io: Io = {
-    env: { HOME: tmpdir() },
-    cwd: ROOT,
-    platform: process.platform,
-    stdout: (text) => void (stdout += text),
-    stderr: (text) => void (stderr += text),
-    columns: null,
-    onInterrupt: () => () => undefined,
-  };
-  return { code: await main(argv, io), stdout, stderr };
+  const heard = captureIo({ env: { HOME: tmpdir() }, cwd: ROOT });
+  const code = await main(argv, heard.io);
+  return { code, stdout: heard.stdout, stderr: heard.stderr };
 }
 
 describe("documents", () => {

@@ -6,11 +6,11 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
+import { captureIo } from "../samples/captured-io.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import { systemKeys } from "../core/keys.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { putPipeline, readPointer, swapPointer } from "../sync/pipeline-store.ts";
-import type { Io } from "./io.ts";
 import { loadPipeline } from "./load-pipeline.ts";
 import { openPipelinesInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
@@ -34,15 +34,8 @@ async function office(t: TestContext) {
   mkdirSync(join(dir, "stages"));
   cpSync(join(import.meta.dirname, "..", "core"), join(dir, "core"), { recursive: true });
   writeFileSync(join(dir, "stages", "only.ts"), STAGE);
-  const io: Io = {
-    env: { HOME: dir, CLIPSCRIBE_POLL_MS: String(POLL_MS) },
-    cwd: dir,
-    platform: process.platform,
-    stdout: () => undefined,
-    stderr: () => undefined,
-    columns: null,
-    onInterrupt: () => () => undefined,
-  };
+  const env = { HOME: dir, CLIPSCRIBE_POLL_MS: String(POLL_MS) };
+  const { io } = captureIo({ env, cwd: dir });
   const store = openMemoryStore();
   const write = (name: string, ms: number): string => {
     const text = `pipeline: test\naccept: [mp4]\nstages:\n  - id: only\n    uses: stages/only.ts\n    with: { ms: ${ms} }\npublish: [out.txt]\n`;

@@ -19,6 +19,7 @@ import type { StandInOptions } from "../../stand-ins/cloudflare-account-state.ts
 import { putPipeline, swapPointer } from "../../sync/pipeline-store.ts";
 import { main } from "../main.ts";
 import type { CheckResult } from "./checks.ts";
+import { captureIo } from "../../samples/captured-io.ts";
 
 interface Checked {
   ok: boolean;
@@ -62,18 +63,9 @@ async function world(t: TestContext, options: StandInOptions = {}) {
     R2_SECRET_ACCESS_KEY: address.secret_access_key,
   };
   const run = async (args: string[], more: Record<string, string> = {}) => {
-    let stdout = "";
-    let stderr = "";
-    const code = await main(["cloud", ...args], {
-      env: { ...env, ...more },
-      cwd: dir,
-      platform: process.platform,
-      stdout: (text) => void (stdout += text),
-      stderr: (text) => void (stderr += text),
-      columns: null,
-      onInterrupt: () => () => undefined,
-    });
-    return { code, stdout, stderr };
+    const heard = captureIo({ env: { ...env, ...more }, cwd: dir });
+    const code = await main(["cloud", ...args], heard.io);
+    return { code, stdout: heard.stdout, stderr: heard.stderr };
   };
   const check = async (wait = 10, more: Record<string, string> = {}) => {
     const { code, stdout, stderr } = await run(["check", "--json", "--wait", `${wait}`], more);

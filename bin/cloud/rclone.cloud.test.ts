@@ -12,6 +12,7 @@ import { hasKind } from "../../core/errors.ts";
 import { openEmulator } from "../../emulator/emulator.ts";
 import { main } from "../main.ts";
 import { writeRcloneConf } from "./cloud-rclone.ts";
+import { captureIo } from "../../samples/captured-io.ts";
 
 /** What docs/rclone.md says that copies are made with. */
 const QUIET = ["--checksum", "--no-update-modtime"];
@@ -46,23 +47,16 @@ async function world(t: TestContext) {
     const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
     return { code, stdout, stderr };
   };
+  const env = {
+    HOME: dir,
+    CLIPSCRIBE_STORE: `r2:${address.bucket}`,
+    CLOUDFLARE_ACCOUNT_ID: address.account_id,
+    R2_ENDPOINT: address.s3_endpoint,
+    R2_ACCESS_KEY_ID: address.access_key_id,
+    R2_SECRET_ACCESS_KEY: address.secret_access_key,
+  };
   const write = async (args: string[]): Promise<number> =>
-    main(["cloud", "rclone", "--out", config, ...args], {
-      env: {
-        HOME: dir,
-        CLIPSCRIBE_STORE: `r2:${address.bucket}`,
-        CLOUDFLARE_ACCOUNT_ID: address.account_id,
-        R2_ENDPOINT: address.s3_endpoint,
-        R2_ACCESS_KEY_ID: address.access_key_id,
-        R2_SECRET_ACCESS_KEY: address.secret_access_key,
-      },
-      cwd: dir,
-      platform: process.platform,
-      stdout: () => undefined,
-      stderr: () => undefined,
-      columns: null,
-      onInterrupt: () => () => undefined,
-    });
+    main(["cloud", "rclone", "--out", config, ...args], captureIo({ env, cwd: dir }).io);
   const events = (): number =>
     CREATED.reduce((sum, action) => sum + (emulator.counts[`event:${action}`] ?? 0), 0);
   const from = join(dir, "from");

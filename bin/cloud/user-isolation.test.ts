@@ -17,12 +17,13 @@ import { openEmulator } from "../../emulator/emulator.ts";
 import type { Emulator } from "../../emulator/emulator.ts";
 import type { ObjectStore } from "../../ports/object-store.ts";
 import { openBackend } from "../backend.ts";
-import type { Io } from "../io.ts";
 import { openLog } from "../log.ts";
 import { main } from "../main.ts";
 import { readSettings } from "../settings.ts";
 import type { SessionCredentials } from "../../core/session-credentials.ts";
 import { mintUserCredentials } from "./cloud-credentials.ts";
+import { captureIo } from "../../samples/captured-io.ts";
+import type { CapturedIo } from "../../samples/captured-io.ts";
 
 const ANNA = UserId.parse("anna");
 const BOB = UserId.parse("bob");
@@ -326,7 +327,7 @@ describe("credentials that are renewed", () => {
     const { dir, emulator, open, place } = await world(t);
     await open(place.keys).put(systemKeys.pipelineCurrent, BODY);
     const command = await writeCommand(dir, emulator, ["--user", "anna"]);
-    const io = ioOf(dir, {
+    const { io } = captureAt(dir, {
       CLIPSCRIBE_STORE: `r2:${place.bucket}`,
       CLIPSCRIBE_USER: "anna",
       R2_ENDPOINT: place.endpoint,
@@ -385,38 +386,21 @@ describe("credentials that are renewed", () => {
   });
 });
 
-function ioOf(
-  dir: string,
-  env: Record<string, string>,
-  stdout: (text: string) => void = () => undefined,
-): Io {
-  return {
-    env: { HOME: dir, PATH: process.env["PATH"], ...env },
-    cwd: dir,
-    platform: process.platform,
-    stdout,
-    stderr: () => undefined,
-    columns: null,
-    onInterrupt: () => () => undefined,
-  };
+function captureAt(dir: string, env: Record<string, string>): CapturedIo {
+  return captureIo({ env: { HOME: dir, PATH: process.env["PATH"], ...env }, cwd: dir });
 }
 
 /** What ssh would run on the server: the real command line, with the long-lived keys. */
 async function writeCommand(dir: string, { address }: Emulator, args: string[]): Promise<string> {
-  let printed = "";
-  const io = ioOf(
-    dir,
-    {
-      CLIPSCRIBE_STORE: `r2:${address.bucket}`,
-      CLOUDFLARE_ACCOUNT_ID: address.account_id,
-      R2_ENDPOINT: address.s3_endpoint,
-      R2_ACCESS_KEY_ID: address.access_key_id,
-      R2_SECRET_ACCESS_KEY: address.secret_access_key,
-    },
-    (text) => (printed += text),
-  );
-  assert.equal(await main(["cloud", "credentials", "--json", ...args], io), 0);
+  const heard = captureAt(dir, {
+    CLIPSCRIBE_STORE: `r2:${address.bucket}`,
+    CLOUDFLARE_ACCOUNT_ID: address.account_id,
+    R2_ENDPOINT: address.s3_endpoint,
+    R2_ACCESS_KEY_ID: address.access_key_id,
+    R2_SECRET_ACCESS_KEY: address.secret_access_key,
+  });
+  assert.equal(await main(["cloud", "credentials", "--json", ...args], heard.io), 0);
   const file = join(dir, "print.mjs");
-  writeFileSync(file, `console.log(${JSON.stringify(printed)})`);
+  writeFileSync(file, `console.log(${JSON.stringify(heard.stdout)})`);
   return `${process.execPath} ${file}`;
 }
