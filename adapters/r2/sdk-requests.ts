@@ -18,12 +18,13 @@ import {
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { isKind } from "../../core/errors.ts";
-import type { ObjectKey } from "../../core/keys.ts";
 import { MAX_PAGE_KEYS } from "../../ports/object-store.ts";
 import type { Etag, ObjectStore, PutOptions, UploadPart } from "../../ports/object-store.ts";
+import { openBucketCalls } from "./call-bucket.ts";
+import type { CallAbout } from "./call-bucket.ts";
 import { etagOf, quote, usableKey } from "./object-info.ts";
-import { describeS3Error, needed } from "./r2-error.ts";
-import { toSdkProvider, withFreshKeys } from "./renewing-keys.ts";
+import { needed } from "./r2-error.ts";
+import { toSdkProvider } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys } from "./renewing-keys.ts";
 
 export type SdkRequests = Disposable &
@@ -56,19 +57,15 @@ export function openSdkRequests({
 }: SdkRequestsOptions): SdkRequests {
   const client = openClient(endpoint, keys);
 
+  const callBucket = openBucketCalls(keys, Bucket);
+
   async function call<Result>(
-    about: { key?: ObjectKey; signal?: AbortSignal | undefined },
+    about: CallAbout,
     work: (abort: { abortSignal?: AbortSignal }) => Promise<Result>,
   ): Promise<Result> {
-    const { key, signal } = about;
-    return withFreshKeys(keys, async () => {
-      try {
-        signal?.throwIfAborted();
-        return await work(signal === undefined ? {} : { abortSignal: signal });
-      } catch (error) {
-        throw describeS3Error(error, { bucket: Bucket, signal, ...(key !== undefined && { key }) });
-      }
-    });
+    const { signal } = about;
+    const abort = signal === undefined ? {} : { abortSignal: signal };
+    return callBucket(about, async () => work(abort));
   }
 
   return {

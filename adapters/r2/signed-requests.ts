@@ -23,12 +23,12 @@ import type {
 } from "../../ports/object-store.ts";
 import { askBucket } from "./ask-bucket.ts";
 import type { Answer } from "./ask-bucket.ts";
+import { openBucketCalls } from "./call-bucket.ts";
 import { etagOf, quote } from "./object-info.ts";
-import { describeS3Error, needed } from "./r2-error.ts";
+import { needed } from "./r2-error.ts";
 import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
 import type { Sign, SigningKeys, Unsigned } from "./sign-request.ts";
 import { StallWatch, bodyOf } from "./stall-watch.ts";
-import { withFreshKeys } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys } from "./renewing-keys.ts";
 
 /** No piece left for so long: the other side is gone (sleep, another network), or as good as. */
@@ -83,6 +83,7 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
   const endpoint = new URL(options.endpoint);
   const base = `${endpoint.pathname.replace(/\/+$/, "")}/${bucket}/`;
   const signers = new WeakMap<SigningKeys, Sign>();
+  const call = openBucketCalls(options.keys, bucket);
   const pool = new Pool(endpoint.origin, {
     connections: MAX_CONNECTIONS,
     pipelining: 1,
@@ -109,21 +110,6 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
       headersTimeout: ANSWER_TIMEOUT_MS,
       bodyTimeout: ANSWER_TIMEOUT_MS,
     };
-  }
-
-  /** Translates what is thrown; asks once more with fresh keys where these were refused. */
-  async function call<Result>(
-    about: { key: ObjectKey; signal?: AbortSignal | undefined },
-    work: () => Promise<Result>,
-  ): Promise<Result> {
-    return withFreshKeys(options.keys, async () => {
-      try {
-        about.signal?.throwIfAborted();
-        return await work();
-      } catch (error) {
-        throw describeS3Error(error, { bucket, ...about });
-      }
-    });
   }
 
   async function read(
