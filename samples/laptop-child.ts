@@ -8,6 +8,7 @@ import { statSync } from "node:fs";
 import { basename } from "node:path";
 
 import { identityOf } from "../adapters/ledger/ledger.ts";
+import { systemClock } from "../adapters/system/system-clock.ts";
 import { openMachine } from "../bin/compose.ts";
 import { handOver } from "../bin/hand-over.ts";
 import { systemIo } from "../bin/io.ts";
@@ -18,6 +19,7 @@ import { readSettings } from "../bin/settings.ts";
 import { ItemId, JobId } from "../core/ids.ts";
 import type { Sha256 } from "../core/ids.ts";
 import { ItemInfo } from "../core/records.ts";
+import { untilReached } from "../runner/patient.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import { fixedPipeline } from "../ports/pipelines.ts";
 import { hashSource } from "../sync/hash-source.ts";
@@ -83,16 +85,19 @@ async function submit(files: readonly string[]): Promise<unknown> {
     busy: () => undefined,
     signal,
   };
-  const handoffs = await handOver(handing, {
+  const submission = {
     job,
     user,
-    lane: "batch",
+    lane: "batch" as const,
     pipeline: { name: pipeline.name, digest: pipeline.digest },
     device: "laptop",
     items,
     again: request.again ?? false,
     ...(request.keepVideo === true && { keepVideo: true }),
-  });
+  };
+  // As the agent does: a hand-off that the network cuts off goes on, with the same ids.
+  const until = untilReached(systemClock, log);
+  const handoffs = await until(() => handOver(handing, submission), signal);
   return handoffs.map(({ item, action }) => ({ item, action }));
 }
 
