@@ -19,7 +19,7 @@ import { spawnSync } from "node:child_process";
 import { readVersion } from "../bin/install.ts";
 import { loadPipeline } from "../bin/load-pipeline.ts";
 import { listFiles } from "../sync/list-files.ts";
-import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
+import { stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { ROOT } from "./campaign-world.ts";
 import { measureInTurns, report, round } from "./measure.ts";
 import type { Contestant } from "./measure.ts";
@@ -68,12 +68,12 @@ async function setUp(count: number): Promise<SetUp> {
   const loaded = await loadPipeline(pipeline, home);
   const { media } = listFiles(inbox, ["mp4"]);
   writeSnapshot(
-    snapshotPath(home, { named: [inbox], pipeline, results }),
+    home,
     {
       job: "run-in",
       version: readVersion(),
       accept: ["mp4"],
-      named: [inbox],
+      asked: { named: [inbox], pipeline, results },
       pipeline: loaded.stamps.map(([file]) => stampFile(file)),
       stages: ["a", "b"],
       resultsDir: join(results, "run-in"),

@@ -6,7 +6,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { EXIT } from "../core/exit-codes.ts";
-import { findUnchanged, snapshotPath } from "../sync/snapshot.ts";
+import { findUnchanged } from "../sync/snapshot.ts";
 import type { Snapshot } from "../sync/snapshot.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
 import { readVersion } from "./install.ts";
@@ -26,8 +26,8 @@ export async function reportNothingToDo(
   if (!paths.every((path) => existsSync(path))) return undefined;
   const named = paths.map((path) => realpathSync(path));
   const pipeline = findPipelineFile(io, options.pipeline);
-  const path = snapshotPath(settings.home, { named, pipeline, results: settings.results });
-  const snapshot = findUnchanged(path, readVersion());
+  const asked = { named, pipeline, results: settings.results };
+  const snapshot = findUnchanged(settings.home, asked, readVersion());
   return snapshot === undefined ? undefined : report(snapshot, options, io);
 }
 
@@ -35,7 +35,7 @@ function report(snapshot: Snapshot, options: { json: boolean; quiet: boolean }, 
   const { items, stages, job, resultsDir } = snapshot;
   if (options.json) {
     const reused = stages.map((id) => ({ id, state: "reused", why: "nothing changed" }));
-    const results = items.map(({ item }) => ({
+    const results = items.map((item) => ({
       item_id: item,
       status: "complete",
       path: join(resultsDir, item),
@@ -53,7 +53,7 @@ function report(snapshot: Snapshot, options: { json: boolean; quiet: boolean }, 
     const what = single ? `all ${stages.length} stages reused` : `all ${items.length} items reused`;
     io.stdout(`nothing changed: ${what}, $0\n`);
   }
-  io.stdout(`${single ? reportOf(join(resultsDir, only.item)) : resultsDir}\n`);
+  io.stdout(`${single ? reportOf(join(resultsDir, only)) : resultsDir}\n`);
   return EXIT.complete;
 }
 

@@ -15,7 +15,7 @@ import type { RunnerEvent } from "../runner/runner-events.ts";
 import { fetchJobFiles } from "../sync/fetch-job-files.ts";
 import { sweepIncoming } from "../sync/results-folder.ts";
 import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
-import { snapshotPath, stampFile, writeSnapshot } from "../sync/snapshot.ts";
+import { stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds } from "../sync/submit-job.ts";
 import { awaitItems } from "./await-items.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
@@ -256,20 +256,15 @@ function takeSnapshot(
     const manifest: [number, number] = [size, mtimeMs];
     return { item, stamps: [path, ...sidecars].map(stampFile), manifest };
   });
-  const path = snapshotPath(settings.home, {
-    named,
-    pipeline: loaded.file,
-    results: settings.results,
-  });
   const snapshot = {
+    asked: { named, pipeline: loaded.file, results: settings.results },
     job,
     version: readVersion(),
     accept: loaded.pipeline.accept,
-    named,
     pipeline: loaded.stamps.map(([file]) => stampFile(file)),
     stages: loaded.pipeline.stages.map(({ id }) => id),
     resultsDir,
     items,
   };
-  writeSnapshot(path, snapshot, Date.now());
+  writeSnapshot(settings.home, snapshot, Date.now());
 }

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { describe, test } from "node:test";
@@ -14,7 +22,8 @@ import { hashSource } from "./hash-source.ts";
 import { joinInside } from "./join-inside.ts";
 import { listFiles, sidecarsOf } from "./list-files.ts";
 import { assignItemIds, jobIdFor, jobIdForMany, newJobId } from "./plan-items.ts";
-import { findUnchanged, stampFile, writeSnapshot } from "./snapshot.ts";
+import { findUnchanged, snapshotPath, stampFile, writeSnapshot } from "./snapshot.ts";
+import type { Asked } from "./snapshot.ts";
 
 function folder(t: TestContext, ...names: string[]): string {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-sync-"));
@@ -176,7 +185,13 @@ describe("names of jobs and items", () => {
 describe("a snapshot", () => {
   const LONG_AGO = new Date(Date.now() - 3_600_000);
 
-  function finished(t: TestContext): { dir: string; inbox: string; path: string } {
+  interface Finished {
+    dir: string;
+    inbox: string;
+    asked: Asked;
+  }
+
+  function finished(t: TestContext): Finished {
     const dir = folder(
       t,
       "in/a.mp4",
@@ -188,7 +203,8 @@ describe("a snapshot", () => {
     const inbox = join(dir, "in");
     for (const name of ["in/a.mp4", "in/b.mp4", "pipeline.yaml"])
       utimesSync(join(dir, name), LONG_AGO, LONG_AGO);
-    const path = join(dir, "snapshots", "s.json");
+    const results = join(dir, "results");
+    const asked = { named: [inbox], pipeline: join(dir, "pipeline.yaml"), results };
     const items = ["a", "b"].map((item) => {
       const [, size, mtimeMs] = stampFile(join(dir, "results", "job", item, "manifest.json"));
       return {
@@ -199,12 +215,12 @@ describe("a snapshot", () => {
     });
     const pipeline = [stampFile(join(dir, "pipeline.yaml"))];
     writeSnapshot(
-      path,
+      dir,
       {
+        asked,
         job: "job",
         version: "1",
         accept: ["mp4"],
-        named: [inbox],
         pipeline,
         stages: [],
         resultsDir: join(dir, "results", "job"),
@@ -212,11 +228,13 @@ describe("a snapshot", () => {
       },
       Date.now(),
     );
-    return { dir, inbox, path };
+    return { dir, inbox, asked };
   }
 
   test("says that nothing changed while nothing did", (t) => {
-    assert.equal(findUnchanged(finished(t).path, "1")?.items.length, 2);
+    const { dir, asked } = finished(t);
+
+    assert.equal(findUnchanged(dir, asked, "1")?.items.length, 2);
   });
 
   const changes: [what: string, change: (world: { dir: string; inbox: string }) => void][] = [
@@ -243,16 +261,34 @@ describe("a snapshot", () => {
       const world = finished(t);
       change(world);
 
-      assert.equal(findUnchanged(world.path, "1"), undefined);
+      assert.equal(findUnchanged(world.dir, world.asked, "1"), undefined);
     });
   }
 
   test("another version looks for itself, and a damaged snapshot is none", (t) => {
-    const { path } = finished(t);
+    const { dir, asked } = finished(t);
 
-    assert.equal(findUnchanged(path, "2"), undefined);
-    writeFileSync(path, "{");
-    assert.equal(findUnchanged(path, "1"), undefined);
+    assert.equal(findUnchanged(dir, asked, "2"), undefined);
+    writeFileSync(snapshotPath(dir, asked), "{");
+    assert.equal(findUnchanged(dir, asked, "1"), undefined);
+  });
+
+  test("answers only what it was asked for, whatever its file is called", (t) => {
+    const { dir, asked } = finished(t);
+    const other = { ...asked, results: join(dir, "elsewhere") };
+
+    copyFileSync(snapshotPath(dir, asked), snapshotPath(dir, other));
+
+    assert.equal(findUnchanged(dir, other, "1"), undefined);
+    assert.equal(findUnchanged(dir, asked, "1")?.items.length, 2);
+  });
+
+  test("a sidecar counts as an input of its medium", (t) => {
+    const { dir, inbox, asked } = finished(t);
+
+    writeFileSync(join(inbox, "a.vtt"), "WEBVTT");
+
+    assert.equal(findUnchanged(dir, asked, "1"), undefined);
   });
 });
 
