@@ -2,8 +2,9 @@
  * A night: the emulated cloud, three runners as processes, items of mixed length that come all night,
  * and as long what goes wrong: events that are lost, late, doubled and out of order; 429, 500, 503,
  * cut and lost answers and stalls of store, queue and provider; runners that are killed, or stopped
- * past their lease and woken again; replays, a job that is cancelled and goes on. In the morning everything must add up. The
- * same SEED gives the same night (`plan` is its digest); what it meets depends on the machine.
+ * past their lease and woken again; replays, a job that is cancelled and goes on. In the morning
+ * everything must add up. The same SEED gives the same night (`plan` is its digest); what it meets
+ * depends on the machine. LOGS=folder keeps what the runners say.
  *
  * The oracle are the ten invariants of docs/faults.md, by readers that share no code with a runner.
  */
@@ -80,6 +81,7 @@ const fleet = startNightFleet({
   providerUrl: provider.url,
   providerKey: PROVIDER_KEY,
   secrets,
+  logs: process.env["LOGS"],
 });
 // A campaign that is ended leaves no runners behind.
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -3,7 +3,7 @@
  * the same home; who is stopped past its lease is replaced by another server, and woken as a zombie.
  */
 import type { ChildProcess } from "node:child_process";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -63,6 +63,8 @@ export interface NightFleetOptions {
   providerKey: string;
   /** No line that a runner says may hold one. */
   secrets: readonly string[];
+  /** A folder that keeps every line, a file a process. */
+  logs: string | undefined;
 }
 
 /** Stopped for so many leases: others have taken over what it had. */
@@ -73,7 +75,8 @@ const MAX_END_MS = 25_000;
 const LINES_KEPT = 8;
 
 export function startNightFleet(options: NightFleetOptions): NightFleet {
-  const { cloud, leaseMs } = options;
+  const { cloud, leaseMs, logs } = options;
+  if (logs !== undefined) mkdirSync(logs, { recursive: true });
   const workers: Worker[] = [];
   const slots: Worker[] = [];
   const said: string[] = [];
@@ -129,6 +132,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
   function hear(worker: Worker, line: string): void {
     worker.lines.push(line);
     if (worker.lines.length > LINES_KEPT) worker.lines.shift();
+    keep(worker, line);
     const id = /"ready".*"runner":"([^"]+)"|"runner":"([^"]+)".*"ready"/.exec(line);
     const runnerId = id?.[1] ?? id?.[2];
     if (runnerId !== undefined) worker.runnerIds.push(runnerId);
@@ -136,6 +140,10 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
     if (options.secrets.some((secret) => line.includes(secret))) {
       leaked.push(`${worker.name} says a secret: ${line.slice(0, 200)}`);
     }
+  }
+
+  function keep({ name }: Worker, line: string): void {
+    if (logs !== undefined) appendFileSync(join(logs, `${name}.jsonl`), `${line}\n`);
   }
 
   const newHome = (): string => `home-${homes++}`;
@@ -158,6 +166,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       if (worker === undefined) return;
       peaks.push(residentMb(worker));
       worker.absences.push({ fromMs: Date.now(), toMs: Infinity });
+      keep(worker, "killed");
       worker.child.kill("SIGKILL");
       slots[slot] = start(worker.home);
     },
@@ -167,6 +176,7 @@ export function startNightFleet(options: NightFleetOptions): NightFleet {
       peaks.push(residentMb(worker));
       worker.absences.push({ fromMs: Date.now(), toMs: Infinity });
       worker.isStopped = true;
+      keep(worker, "stopped");
       worker.child.kill("SIGSTOP");
       slots[slot] = start(newHome());
       void delay(leaseMs * STOPPED_LEASES).then(() => wake(worker));
