@@ -19,6 +19,8 @@ import type { OfficeWorld, RunnerWorld } from "./world.ts";
 export type Verdict =
   | { action: "claimed"; version: ItemVersion; ticket: Ticket; pipeline: CheckedPipeline }
   | { action: "finish-tail"; state: ItemState; ticket: Ticket }
+  /** A newer run has begun: what is published is shown, and the ticket goes. */
+  | { action: "end-superseded"; version: ItemVersion; ticket: Ticket }
   /** Nothing is to do, now or later. */
   | { action: "done"; why: string }
   /** Look again after `ms`. */
@@ -62,7 +64,6 @@ async function decide(
   ticket: Ticket,
   current: ItemVersion,
 ): Promise<Verdict | "lost-race"> {
-  const { world, keys } = context;
   const { state } = current;
   const facts = {
     now: context.liveness.storeNow(),
@@ -71,14 +72,13 @@ async function decide(
   const decision = planClaim(state, ticket, facts);
   switch (decision.action) {
     case "delete-ticket":
-      await world.store.delete(keys.ticket(ticket.lane, ticket.job_id, ticket.item_id, ticket.run));
-      return { action: "done", why: "a newer run has begun" };
+      return { action: "end-superseded", version: current, ticket };
     case "finish-tail":
       return { action: "finish-tail", state, ticket };
     case "wait":
       return { action: "later", ms: decision.ms, why: "it is to be tried again then" };
     case "leave":
-      return { action: "later", ms: world.clocks.leaseMs, why: "another runner has it" };
+      return { action: "later", ms: context.world.clocks.leaseMs, why: "another runner has it" };
     case "fail":
       return fail(context, ticket, current, decision.why);
     case "claim":

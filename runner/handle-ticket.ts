@@ -14,7 +14,7 @@ import { nameOfItem } from "./item-name.ts";
 import type { JobRows } from "./job-rows.ts";
 import type { Messages } from "./messages.ts";
 import type { PendingTicket } from "./pending-tickets.ts";
-import { runTail } from "./tail.ts";
+import { endSuperseded, runTail } from "./tail.ts";
 import type { EndedItem } from "./tail.ts";
 import { workItem } from "./work-item.ts";
 import type { WorkControl, Workshop } from "./work-item.ts";
@@ -84,6 +84,9 @@ export function openTicketHandler(options: TicketHandlerOptions): TicketHandler 
     if (verdict.action !== "claimed") {
       leaveSlot();
       if (verdict.action === "finish-tail") await finish(verdict.ticket, verdict);
+      if (verdict.action === "end-superseded") {
+        await endSuperseded(world, keys, verdict.ticket, verdict.version);
+      }
       await messages.acknowledge(lane, leases);
       return undefined;
     }

@@ -88,12 +88,15 @@ async function keepText(
 
 /** Makes `results/{user}/{job}/` show the manifest that the record names, whoever named it. */
 export async function showJobFiles(store: ObjectStore, keys: UserKeys, job: JobId): Promise<void> {
+  /** What this has shown of a manifest that was overtaken meanwhile. */
+  let overtaken: JobManifest["files"] = [];
   for (let round = 0; round < MAX_PROJECTIONS; round++) {
     const named = (await readJobPart(store, keys, job))?.part.manifest?.sha256;
     if (named === undefined) return;
-    await showOnce(store, keys, job, named);
+    const files = await showOnce(store, keys, { job, sha256: named, overtaken });
     const now = (await readJobPart(store, keys, job))?.part.manifest?.sha256;
     if (now === named) return;
+    overtaken = [...overtaken, ...files];
   }
   throw new ClipscribeError("transient", "a job's files change faster than they can be shown");
 }
@@ -101,12 +104,13 @@ export async function showJobFiles(store: ObjectStore, keys: UserKeys, job: JobI
 async function showOnce(
   store: ObjectStore,
   keys: UserKeys,
-  job: JobId,
-  sha256: Sha256,
-): Promise<void> {
+  { job, sha256, overtaken }: { job: JobId; sha256: Sha256; overtaken: JobManifest["files"] },
+): Promise<JobManifest["files"]> {
   const target = keys.jobResult(job, MANIFEST_FILE);
   const shown = await getIfPresent(store, target);
-  if (shown !== undefined && sha256Of(shown.body) === sha256) return;
+  // Files of an older one may lie beneath a manifest.json that is the newer one: by this process.
+  const isTrusted = overtaken.length === 0;
+  if (isTrusted && shown !== undefined && sha256Of(shown.body) === sha256) return [];
   const { body } = await store.get(keys.blob(sha256));
   const { files } = parseManifest(body);
   for (const file of files) {
@@ -115,11 +119,13 @@ async function showOnce(
     });
   }
   const current = new Set(files.map(({ path }) => path));
-  // Only what the earlier manifest names: all else beside it belongs to items.
-  for (const { path } of shown === undefined ? [] : safeFiles(shown.body)) {
+  // Only what the earlier manifests name: all else beside it belongs to items.
+  const earlier = shown === undefined ? [] : safeFiles(shown.body);
+  for (const { path } of [...earlier, ...overtaken]) {
     if (!current.has(path)) await store.delete(keys.jobResult(job, path));
   }
   await store.copy(keys.blob(sha256), target, { durability: "recomputable" });
+  return files;
 }
 
 function parseManifest(body: Uint8Array): JobManifest {

@@ -57,18 +57,40 @@ export async function runTail(
   if (world.defences.ticketLast) await store.delete(ticketKey, { durability: "recomputable" });
 }
 
+/**
+ * A ticket of an older run is met. Its tail may have ended in the middle, over files that the newer
+ * run has shown already: they are shown once more before the last sign of that goes.
+ */
+export async function endSuperseded(
+  world: RunnerWorld,
+  keys: UserKeys,
+  { lane, job_id, item_id, run }: Pick<Ticket, "job_id" | "item_id" | "run" | "lane">,
+  current: EndedItem,
+): Promise<void> {
+  await project(world, keys, current, { isTrusted: false });
+  await world.store.delete(keys.ticket(lane, job_id, item_id, run));
+}
+
 /** Makes `results/` show the manifest that the state names, its manifest.json last. */
-async function project(world: RunnerWorld, keys: UserKeys, first: EndedItem): Promise<ItemState> {
+async function project(
+  world: RunnerWorld,
+  keys: UserKeys,
+  first: EndedItem,
+  shown = { isTrusted: true },
+): Promise<ItemState> {
   let ended = first;
+  let { isTrusted } = shown;
   for (let round = 0; round < MAX_PROJECTIONS; round++) {
     const { state } = ended;
     const named = state.manifest;
     if (named === null) return state;
-    await projectOnce(world, keys, ended);
+    await projectOnce(world, keys, ended, isTrusted);
     const key = keys.item(state.job_id, state.item_id);
     const now = await readItem(world.store, key, { ifNoneMatch: ended.etag });
     if (now === undefined || now.state.manifest?.sha256 === named.sha256) return state;
     ended = now;
+    // Older files were copied just now, perhaps beneath a manifest.json that is the newer one.
+    isTrusted = false;
   }
   throw new ClipscribeError("transient", "an item is republished faster than it can be shown");
 }
@@ -77,13 +99,15 @@ async function projectOnce(
   world: RunnerWorld,
   keys: UserKeys,
   { state, manifest: known }: EndedItem,
+  /** Whether the files beside a manifest.json are those that it names. */
+  isTrusted: boolean,
 ): Promise<void> {
   const { store } = world;
   const { job_id: job, item_id: item, manifest: ref } = state;
   if (ref === null) return;
   const target = keys.result(job, item, MANIFEST_FILE);
   const shown = await getIfPresent(store, target);
-  if (shown !== undefined && sha256Of(shown.body) === ref.sha256) return;
+  if (isTrusted && shown !== undefined && sha256Of(shown.body) === ref.sha256) return;
   const manifest = known ?? (await readManifest(store, keys, ref.sha256));
   if (!world.defences.manifestLast) await store.copy(keys.blob(ref.sha256), target);
   await inParallel(manifest.files, async ({ path, sha256 }) => {
@@ -97,7 +121,7 @@ async function projectOnce(
     await store.copy(keys.blob(ref.timestamp), timestamp, { durability: "recomputable" });
     current.add(timestamp);
   }
-  if (shown !== undefined) {
+  if (shown !== undefined || !isTrusted) {
     for await (const { key } of store.list(keys.results(job, item))) {
       if (!current.has(key) && key !== target) await store.delete(key);
     }
