@@ -3,12 +3,16 @@
  * Bounded; what is cut is said. Details are data from outside and stay JSON.
  */
 import type { ObjectKey } from "../core/keys.ts";
+import { isKind } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
+import { getIfPresent } from "../ports/get-if-present.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 
 /** More lines than this are noise of one stage; the first ones say what went wrong. */
 const MAX_LINES = 2_000;
 const MAX_LINE_CHARS = 4_000;
+/** A claim that was lost may save its lines while the next one does. */
+const MAX_RACES = 5;
 
 export interface ItemLog {
   add(stage: string | null, level: string, message: string, details?: object): void;
@@ -40,12 +44,21 @@ export function openItemLog(store: ObjectStore, key: ObjectKey, clock: Clock): I
     },
     async save(signal) {
       if (lines.length === 0) return;
-      const earlier = await store.get(key, { signal }).catch(() => undefined);
-      const kept = earlier === undefined ? "" : Buffer.from(earlier.body).toString("utf8");
       if (dropped > 0) lines.push(JSON.stringify({ level: "warn", message: "lines cut", dropped }));
-      const text = `${kept}${lines.join("\n")}\n`;
+      const added = `${lines.join("\n")}\n`;
       lines = [];
-      await store.put(key, Buffer.from(text), { signal, durability: "recomputable" });
+      for (let race = 1; ; race++) {
+        // What can't be read now is there all the same, and not to be written over.
+        const earlier = await getIfPresent(store, key, { signal });
+        const kept = earlier === undefined ? "" : Buffer.from(earlier.body).toString("utf8");
+        const put = { ifMatch: earlier?.etag ?? null, signal, durability: "recomputable" } as const;
+        try {
+          await store.put(key, Buffer.from(kept + added), put);
+          return;
+        } catch (error) {
+          if (!isKind(error, "conflict") || race >= MAX_RACES) throw error;
+        }
+      }
     },
   };
 }
