@@ -6,17 +6,25 @@ export const CLOSE_MS = 10_000;
 
 /**
  * What does not move, or waits for a store that does not answer, may not end either: it is waited
- * for a little, then the process ends with `code`. Whatever it held, a lease gives back.
+ * for a little, then the process ends as by a bug. Whatever it held, a lease gives back.
  */
 export async function closeOrExit(
   close: () => Promise<void>,
   exit: (code: number) => void,
-  { code = EXIT.bug, withinMs = CLOSE_MS }: { code?: number; withinMs?: number } = {},
+  { withinMs = CLOSE_MS }: { withinMs?: number } = {},
 ): Promise<void> {
-  const late = setTimeout(() => exit(code), withinMs);
+  const late = setTimeout(() => exit(EXIT.bug), withinMs);
   try {
     await close();
   } finally {
     clearTimeout(late);
   }
+}
+
+/**
+ * Ends the process after so long, whatever it waits for by then: a start, a store, what it has open.
+ * A process that is done sooner is not held up.
+ */
+export function exitWithin(ms: number, exit: (code: number) => void): void {
+  setTimeout(() => exit(EXIT.complete), ms).unref();
 }

@@ -11,7 +11,7 @@ import type { Log } from "../ports/log.ts";
 import { openRunner } from "../runner/runner.ts";
 import type { RunnerEvent } from "../runner/runner-events.ts";
 import type { Pipelines } from "../ports/pipelines.ts";
-import { CLOSE_MS, closeOrExit } from "./close-or-exit.ts";
+import { CLOSE_MS, closeOrExit, exitWithin } from "./close-or-exit.ts";
 import { assertConditions, removeStaleProbes } from "./assert-conditions.ts";
 import { openMachine } from "./compose.ts";
 import type { Machine } from "./compose.ts";
@@ -51,10 +51,12 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
   }
   const retire = new AbortController();
   const leave = new AbortController();
+  const exit = io.exit ?? (() => undefined);
   // First: what is under way may end. Second: it is handed back at once.
   const forget = io.onInterrupt(() => {
     if (retire.signal.aborted) leave.abort();
     else log.info("stopping: nothing more is taken on");
+    exitWithin((leave.signal.aborted ? 0 : flags.drainMs) + CLOSE_MS, exit);
     retire.abort();
   });
   try {
@@ -66,7 +68,7 @@ export async function runner(flags: RunnerFlags, io: Io): Promise<number> {
         retire: retire.signal,
         leave: leave.signal,
         flags,
-        exit: io.exit ?? (() => undefined),
+        exit,
       });
     }
     log.info("stopped");
@@ -114,8 +116,7 @@ export async function serve(service: Service): Promise<void> {
   }
   log.info("what is under way may end", { items: working.active, within_ms: flags.drainMs });
   await Promise.race([working.retire(flags.drainMs), aborted(leave)]);
-  // A store that does not answer holds nobody up who was told to stop.
-  await closeOrExit(close, exit, { code: EXIT.complete });
+  await close();
 }
 
 async function aborted(...signals: AbortSignal[]): Promise<void> {
