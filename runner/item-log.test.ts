@@ -40,7 +40,7 @@ describe("an item's log", () => {
     await logOf(store, "why the first attempt failed").save();
     const silent: ObjectStore = {
       ...store,
-      get: () => Promise.reject(new ClipscribeError("transient", "503")),
+      get: (): Promise<never> => Promise.reject(new ClipscribeError("transient", "503")),
     };
 
     const saved = logOf(silent, "of the second attempt").save();

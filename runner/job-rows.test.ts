@@ -39,4 +39,32 @@ describe("the rows of a job", () => {
 
     assert.deepEqual(slept, [0, 5_000]);
   });
+
+  test("are written at once by a runner that stops, however long the last write took", async () => {
+    const memory = openMemoryStore();
+    await submitMany(memory, 2, JOB);
+    let nowMs = 0;
+    const stopping = new AbortController();
+    const world = engineWorld();
+    const second = Promise.withResolvers<void>();
+    const store: ObjectStore = {
+      ...memory,
+      async put(key, body, options) {
+        if (nowMs === 0) {
+          void rows.set(JOB, ItemId.parse("item-1"), ROW).then(second.resolve);
+          stopping.abort();
+        }
+        nowMs += 120_000;
+        return memory.put(key, body, options);
+      },
+    };
+    const jobs = openJobMetadata(store, KEYS);
+    const clock = { ...world.clock, monotonicMs: () => nowMs };
+    const rows = openJobRows(store, KEYS, jobs, clock, undefined, stopping.signal);
+    const startedMs = performance.now();
+    await rows.set(JOB, ItemId.parse("item-0"), ROW);
+    await second.promise;
+
+    assert.ok(performance.now() - startedMs < 1_000);
+  });
 });

@@ -45,6 +45,8 @@ export function openJobRows(
   clock: Clock,
   /** Called after each write or look that finds all rows over, before their tails go on. */
   onFinished: (finished: FinishedJob) => Promise<void> = () => Promise.resolve(),
+  /** Once it aborts, no write waits for others: the process ends soon. */
+  stopping?: AbortSignal,
 ): JobRows {
   const queues = new Map<JobId, Waiting[]>();
   const written = new Map<JobId, WrittenStatus>();
@@ -52,7 +54,7 @@ export function openJobRows(
   async function drain(job: JobId, queue: Waiting[]): Promise<void> {
     let restMs = 0;
     while (queue.length > 0) {
-      await clock.sleep(restMs);
+      await clock.sleep(restMs, stopping).catch(() => undefined);
       const batch = queue.splice(0);
       const startedMs = clock.monotonicMs();
       try {

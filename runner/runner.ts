@@ -152,7 +152,8 @@ function openParts({ world, scope, active, liveness, stopping }: RunnerBase) {
   };
   const shop = openWorkshop(world, keys, { jobs, liveness });
   const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope, stopping });
-  const rows = openJobRows(world.store, keys, jobs, world.clock, mail.finisher.onFinished);
+  const { onFinished } = mail.finisher;
+  const rows = openJobRows(world.store, keys, jobs, world.clock, onFinished, stopping);
   const handle = openTicketHandler({ shop, claims, rows, keys, messages, active, stopping });
   const watchdog = openWatchdog({
     world,
