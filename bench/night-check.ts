@@ -40,6 +40,7 @@ export async function checkBucket(
   ];
   const unfinished = await reader.unfinishedUploads();
   if (unfinished > 0) problems.push(`${unfinished} uploads were left unfinished`);
+  const dead = new Set(keys.filter((key) => key.startsWith("dead/")));
   const shown = new Set(keys.filter((key) => key.startsWith(`results/${user}/`)));
   let published = 0;
   const seen = new Set<string>();
@@ -50,6 +51,10 @@ export async function checkBucket(
     const state = JSON.parse((await reader.get(key))?.toString() ?? "{}") as SeenState;
     const found = await checkItem(reader, { job, name, state, shown });
     problems.push(...found.problems);
+    const isDead = dead.has(`dead/${user}/${name}.json`);
+    if (!name.endsWith("/_job") && isDead !== (state.status === "failed")) {
+      problems.push(`${name} is ${state.status}, and dead/ says otherwise`);
+    }
     if (!found.isPublished) return;
     published++;
     const text = texts.get(name);

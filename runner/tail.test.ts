@@ -13,8 +13,9 @@ import { openJobRows } from "./job-rows.ts";
 import { openRunner } from "./runner.ts";
 import { runTail } from "./tail.ts";
 
-const BOTH = "one.json";
+const FILE = "one.json";
 const MANIFEST = "manifest.json";
+const DEAD = KEYS.dead(JOB, ITEM);
 
 /** A publish of its own words by each run. */
 async function publish(store: ObjectStore, run: number, files: Record<string, string>) {
@@ -53,6 +54,15 @@ async function publish(store: ObjectStore, run: number, files: Record<string, st
   return { state, etag, manifest, ref };
 }
 
+async function failure(store: ObjectStore, run: number) {
+  const key = KEYS.item(JOB, ITEM);
+  const found = await readItem(store, key);
+  assert.ok(found);
+  const error = { kind: "contract" as const, message: "no sound", hint: null, cause: [] };
+  const state: ItemState = { ...found.state, run, status: "failed", owner: null, error };
+  return { state, etag: await store.put(key, Buffer.from(JSON.stringify(state))) };
+}
+
 async function tail(store: ObjectStore, ended: { state: ItemState; manifest?: Manifest }) {
   const world = engineWorld({ store });
   const rows = openJobRows(store, KEYS, openJobMetadata(store, KEYS), world.clock);
@@ -73,8 +83,8 @@ describe("a tail", () => {
   test("that a newer publish overtakes copy by copy leaves the newer one's files", async () => {
     const memory = openMemoryStore();
     await submit(memory);
-    const old = await publish(memory, 1, { [BOTH]: "of run 1", "gone.json": "of run 1 only" });
-    const newer = await publish(memory, 2, { [BOTH]: "of run 2" });
+    const old = await publish(memory, 1, { [FILE]: "of run 1", "gone.json": "of run 1 only" });
+    const newer = await publish(memory, 2, { [FILE]: "of run 2" });
     const isOldShown = Promise.withResolvers<void>();
     const isNewCopied = Promise.withResolvers<void>();
     const ofNewer: ObjectStore = {
@@ -104,16 +114,16 @@ describe("a tail", () => {
     await tail(ofOld, old);
 
     const files = await shown(memory);
-    assert.deepEqual(Object.keys(files).toSorted(), [MANIFEST, BOTH]);
-    assert.equal(files[BOTH], "of run 2");
+    assert.deepEqual(Object.keys(files).toSorted(), [MANIFEST, FILE]);
+    assert.equal(files[FILE], "of run 2");
     assert.equal(sha256Of(files[MANIFEST] ?? ""), newer.ref.sha256);
   });
 
   test("that died while it was overtaken is made good by whoever meets its ticket", async () => {
     const store = openMemoryStore();
     const ticket = await submit(store);
-    const old = await publish(store, 1, { [BOTH]: "of run 1", "gone.json": "of run 1 only" });
-    const newer = await publish(store, 2, { [BOTH]: "of run 2" });
+    const old = await publish(store, 1, { [FILE]: "of run 1", "gone.json": "of run 1 only" });
+    const newer = await publish(store, 2, { [FILE]: "of run 2" });
     await tail(store, newer);
     for (const { path, sha256 } of old.manifest.files) {
       await store.copy(KEYS.blob(sha256), KEYS.result(JOB, ITEM, path));
@@ -135,7 +145,35 @@ describe("a tail", () => {
     await gone.promise;
 
     const files = await shown(store);
-    assert.deepEqual(Object.keys(files).toSorted(), [MANIFEST, BOTH]);
-    assert.equal(files[BOTH], "of run 2");
+    assert.deepEqual(Object.keys(files).toSorted(), [MANIFEST, FILE]);
+    assert.equal(files[FILE], "of run 2");
+  });
+
+  test("of a run that ends well takes away what dead/ says of the one before", async () => {
+    const store = openMemoryStore();
+    await submit(store);
+    await tail(store, await failure(store, 1));
+    assert.notEqual(await store.head(DEAD), undefined);
+
+    await tail(store, await publish(store, 2, { [FILE]: "of run 2" }));
+
+    assert.equal(await store.head(DEAD), undefined);
+  });
+
+  test("of a failure that was slow to be told leaves nothing in dead/ of an item that has not failed", async () => {
+    const memory = openMemoryStore();
+    await submit(memory);
+    const failed = await failure(memory, 1);
+    const slow: ObjectStore = {
+      ...memory,
+      async put(key, body, options) {
+        if (key === DEAD) await tail(memory, await publish(memory, 2, { [FILE]: "of run 2" }));
+        return memory.put(key, body, options);
+      },
+    };
+
+    await tail(slow, failed);
+
+    assert.equal(await memory.head(DEAD), undefined);
   });
 });

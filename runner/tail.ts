@@ -2,9 +2,9 @@
  * What follows a publish or any other end of a run. Every step is idempotent, and the ticket goes
  * last: a ticket whose item has ended means an unfinished tail, and whoever meets it finishes it.
  *
- *   project results/ → dead/ entry → the job's row (and the job) → delete the ticket
+ *   project results/ → dead/ (its entry, or none) → the job's row (and the job) → delete the ticket
  */
-import { isOutcome } from "../core/item-state.ts";
+import { hasEnded, isOutcome } from "../core/item-state.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
 import { ClipscribeError } from "../core/errors.ts";
@@ -44,7 +44,7 @@ export async function runTail(
   if (!world.defences.ticketLast) await store.delete(ticketKey);
   let { state } = ended;
   if (state.manifest !== null) state = await project(world, keys, ended);
-  if (state.status === "failed") await writeDead(store, keys, world, state);
+  await tellDead(world, keys, state === ended.state ? ended : { state });
   if (isOutcome(state.status) || state.status === "held") {
     await rows.set(state.job_id, state.item_id, {
       status: state.status,
@@ -68,6 +68,7 @@ export async function endSuperseded(
   current: EndedItem,
 ): Promise<void> {
   await project(world, keys, current, { isTrusted: false });
+  if (hasEnded(current.state)) await tellDead(world, keys, current);
   await world.store.delete(keys.ticket(lane, job_id, item_id, run));
 }
 
@@ -136,10 +137,27 @@ async function readManifest(store: ObjectStore, keys: UserKeys, sha256: Sha256):
   return Manifest.parse(JSON.parse(Buffer.from(body).toString("utf8")));
 }
 
+/**
+ * Under `dead/` lies why an item failed, for as long as it has: a run that ends otherwise takes away
+ * what the one before it left. Whoever tells of a run that was overtaken tells of the newer one, too.
+ */
+async function tellDead(world: RunnerWorld, keys: UserKeys, first: EndedItem): Promise<void> {
+  let told = first;
+  for (let round = 0; round < MAX_PROJECTIONS; round++) {
+    const { state, etag } = told;
+    const { job_id: job, item_id: item } = state;
+    if (state.status === "failed") await writeDead(world, keys, state);
+    else if (state.run === 1) return;
+    else await world.store.delete(keys.dead(job, item), { durability: "recomputable" });
+    const now = await readItem(world.store, keys.item(job, item), { ifNoneMatch: etag });
+    if (now === undefined || now.state.run === state.run || !hasEnded(now.state)) return;
+    told = now;
+  }
+}
+
 async function writeDead(
-  store: ObjectStore,
+  { store, clock }: RunnerWorld,
   keys: UserKeys,
-  world: RunnerWorld,
   state: ItemState,
 ): Promise<void> {
   const { job_id: job, item_id: item } = state;
@@ -153,7 +171,7 @@ async function writeDead(
     reason: error.message,
     error,
     replay: `clipscribe replay ${job}/${item}`,
-    at: world.clock.now().toISOString(),
+    at: clock.now().toISOString(),
   };
   await store.put(keys.dead(job, item), Buffer.from(`${JSON.stringify(dead, null, 2)}\n`));
 }
