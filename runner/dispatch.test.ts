@@ -8,20 +8,20 @@ import { parseTicketKey } from "../core/keys.ts";
 import { openDispatch } from "./dispatch.ts";
 import type { Messages } from "./messages.ts";
 
-const silent: Messages = {
-  acknowledge: () => Promise.resolve(),
-  giveBack: () => Promise.resolve(),
-  announce: () => Promise.resolve(),
-  settle: () => Promise.resolve(),
-};
-
 /** A dispatch whose tickets end when the test says so. */
 function dispatchOf(items: number) {
   const started: string[] = [];
   const ends: (() => void)[] = [];
+  const givenBack: string[] = [];
+  const messages: Messages = {
+    acknowledge: () => Promise.resolve(),
+    giveBack: async (...what) => void givenBack.push(what.join(" ")),
+    announce: () => Promise.resolve(),
+    settle: () => Promise.resolve(),
+  };
   const dispatch = openDispatch({
     world: { ...engineWorld(), items },
-    messages: silent,
+    messages,
     note: () => undefined,
     stopping: new AbortController().signal,
     async handle({ address }) {
@@ -30,13 +30,14 @@ function dispatchOf(items: number) {
       return undefined;
     },
   });
-  const add = (lane: Lane, count: number, prefix: string = lane): void => {
-    for (let at = 0; at < count; at++) {
-      const key = KEYS.ticket(lane, JobId.parse("job"), ItemId.parse(`${prefix}-${at}`), 1);
-      const address = parseTicketKey(key);
-      if (address !== undefined) dispatch.add(key, address);
-    }
+  const hear = (lane: Lane, item: string, leaseId?: string): void => {
+    const key = KEYS.ticket(lane, JobId.parse("job"), ItemId.parse(item), 1);
+    const address = parseTicketKey(key);
+    if (address !== undefined) dispatch.add(key, address, leaseId);
     dispatch.pump();
+  };
+  const add = (lane: Lane, count: number, prefix: string = lane): void => {
+    for (let at = 0; at < count; at++) hear(lane, `${prefix}-${at}`);
   };
   /** Ends the one that began first. */
   const end = async (): Promise<void> => {
@@ -44,7 +45,7 @@ function dispatchOf(items: number) {
     await new Promise((resolve) => setImmediate(resolve));
   };
   const lanes = (): string => started.map((each) => each[0]).join("");
-  return { dispatch, add, end, lanes };
+  return { dispatch, add, hear, end, lanes, givenBack };
 }
 
 describe("slots by lane", () => {
@@ -93,11 +94,23 @@ describe("slots by lane", () => {
     assert.equal(dispatch.room("batch"), 0);
   });
 
-  test("nothing is pulled, and nothing begins, once it retires", () => {
+  test("nothing is pulled, and nothing begins, once it retires", async () => {
     const { dispatch, add, lanes } = dispatchOf(2);
-    dispatch.retire();
+    await dispatch.retire();
     add("urgent", 2);
 
     assert.deepEqual([dispatch.room("urgent"), dispatch.room("batch"), lanes()], [0, 0, ""]);
+  });
+
+  test("once it retires, the message of each ticket that waits, or still comes, is others' at once", async () => {
+    const { dispatch, hear, lanes, givenBack } = dispatchOf(1);
+    hear("urgent", "works", "lease-0");
+    hear("urgent", "waits", "lease-1");
+    hear("batch", "waits", "lease-2");
+    await dispatch.retire();
+    hear("urgent", "late", "lease-3");
+
+    assert.deepEqual(givenBack, ["urgent lease-1 0", "batch lease-2 0", "urgent lease-3 0"]);
+    assert.deepEqual([lanes(), dispatch.hasWork()], ["u", true]);
   });
 });

@@ -47,8 +47,8 @@ export interface Dispatch {
   isBusy(address: TicketAddress): boolean;
   /** True while any ticket is in hand, or has a slot to wait for. */
   hasWork(): boolean;
-  /** Takes nothing more on. */
-  retire(): void;
+  /** Takes nothing more on; resolves when the messages of what waits for a slot are others'. */
+  retire(): Promise<void>;
   /** Resolves when all that is under way now has ended. */
   settle(): Promise<void>;
 }
@@ -121,10 +121,19 @@ export function openDispatch(options: DispatchOptions): Dispatch {
       if (leaseId !== undefined) void messages.acknowledge(address.lane, [leaseId]);
       return;
     }
+    if (isRetiring) {
+      if (leaseId !== undefined) void giveBack(address.lane, [leaseId]);
+      return;
+    }
     if (!busy.has(nameOfItem(address))) return pending.add(key, address, leaseId);
     const { leaseMs } = world.clocks;
     if (leaseId !== undefined) void messages.giveBack(address.lane, leaseId, leaseMs);
     else lookAgain({ key, address }, leaseMs);
+  }
+
+  /** For others to hear at once, not when the leases run out. */
+  async function giveBack(lane: Lane, leases: readonly string[]): Promise<void> {
+    await Promise.all(leases.map(async (lease) => messages.giveBack(lane, lease, 0)));
   }
 
   function isLeftAlone(key: string): boolean {
@@ -186,7 +195,11 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     waitForChange: async () => new Promise<void>((resolve) => waiting.push(resolve)),
     isBusy: (address) => busy.has(nameOfItem(address)),
     hasWork: () => busy.size > 0 || pending.count("urgent") + pending.count("batch") > 0,
-    retire: () => void (isRetiring = true),
+    async retire() {
+      isRetiring = true;
+      const waiting = pending.takeAll();
+      await Promise.all(waiting.map(async ({ address, leases }) => giveBack(address.lane, leases)));
+    },
     async settle() {
       await Promise.all(working);
     },

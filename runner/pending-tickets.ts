@@ -21,6 +21,8 @@ export interface PendingTickets {
    * a batch ticket that waits has its turn.
    */
   take(lanes: readonly Lane[]): PendingTicket | undefined;
+  /** Takes all that is left. */
+  takeAll(): PendingTicket[];
   count(lane: Lane): number;
 }
 
@@ -47,6 +49,11 @@ export function createPendingTickets(): PendingTickets {
         return first[1];
       }
       return undefined;
+    },
+    takeAll() {
+      const all = Object.values(lanes).flatMap((tickets) => [...tickets.values()]);
+      for (const tickets of Object.values(lanes)) tickets.clear();
+      return all;
     },
     count: (lane) => lanes[lane].size,
   };

@@ -87,16 +87,15 @@ export async function openRunner(given: RunnerWorld, scope: RunnerScope): Promis
 
   async function retire(withinMs: number): Promise<void> {
     adoptions?.retire();
-    dispatch.retire();
     const left = new AbortController();
     const late = world.clock.sleep(withinMs, left.signal).catch(() => undefined);
-    await Promise.race([dispatch.settle(), late]);
+    await Promise.race([Promise.all([dispatch.retire(), dispatch.settle()]), late]);
     left.abort();
   }
 
   async function drain(): Promise<void> {
     end(() => new Drained());
-    await Promise.all(loops);
+    await Promise.all([dispatch.retire(), ...loops]);
     await adoptions?.settle();
     await dispatch.settle();
     await messages.settle();
