@@ -2,7 +2,9 @@
 import { ClipscribeError } from "../../core/errors.ts";
 import { parseObjectKey } from "../../core/keys.ts";
 import type { ObjectKey } from "../../core/keys.ts";
-import type { Etag, ObjectInfo } from "../../ports/object-store.ts";
+import type { Etag, GetOptions, ObjectInfo, PutOptions } from "../../ports/object-store.ts";
+
+type Conditions = Pick<PutOptions, "ifMatch"> & Pick<GetOptions, "ifNoneMatch" | "range">;
 
 /** From the listing's URL encoding; undefined for what another tool wrote and no key can be. */
 export function usableKey(encoded: string): ObjectKey | undefined {
@@ -38,4 +40,14 @@ export function etagOf(etag: string | undefined): Etag {
 
 export function quote(etag: Etag): string {
   return `"${etag}"`;
+}
+
+/** What a request asks of the object that is there: null, that there is none. */
+export function conditionsOf({ ifMatch, ifNoneMatch, range }: Conditions): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (range !== undefined) headers["range"] = `bytes=${range.start}-${range.end ?? ""}`;
+  if (ifMatch === null) headers["if-none-match"] = "*";
+  else if (ifMatch !== undefined) headers["if-match"] = quote(ifMatch);
+  if (ifNoneMatch !== undefined) headers["if-none-match"] = quote(ifNoneMatch);
+  return headers;
 }

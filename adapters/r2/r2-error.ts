@@ -56,6 +56,10 @@ export function describeS3Error(
       "check R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY; their token needs Object Read & Write for this bucket";
     return as("denied", "the bucket refuses these credentials", hint);
   }
+  if (isDamaged(thrown)) {
+    const hint = "it is sent again; if this comes back, something on the way changes data";
+    return as("transient", "other bytes arrived at the bucket than were sent", hint);
+  }
   if (status === 416 || (status >= 400 && status < 500 && status !== 408 && status !== 429)) {
     return as("contract", `the bucket refuses the request: ${code || status}`);
   }
@@ -72,6 +76,18 @@ export function needed<Value>(value: Value | undefined, bucket: string): Value {
   });
 }
 
+/** What arrived has not the digest that came with it. */
+export function isDamaged(thrown: unknown): boolean {
+  return (thrown as SdkError).name === "BadDigest";
+}
+
 export function isNotModified(thrown: unknown): boolean {
   return (thrown as SdkError).$metadata?.httpStatusCode === 304;
+}
+
+/** In the shape of the SDK's errors, so that one place knows what they mean. */
+export function refusal(httpStatusCode: number, text: string): Error {
+  const code = /<Code>([A-Za-z]{1,80})<\/Code>/.exec(text)?.[1] ?? "";
+  const message = /<Message>([^<]{0,300})/.exec(text)?.[1] ?? `HTTP ${httpStatusCode}`;
+  return Object.assign(new Error(message), { name: code, $metadata: { httpStatusCode } });
 }

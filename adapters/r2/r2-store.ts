@@ -19,6 +19,7 @@ import { fixedKeys } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys, StaticKeys } from "./renewing-keys.ts";
 import type { SdkRequests } from "./sdk-requests.ts";
 import { openSignedRequests } from "./signed-requests.ts";
+import { openSignedUploads } from "./signed-uploads.ts";
 
 export type R2Options = R2Place & (StaticKeys | { keys: RenewingKeys<BucketKeys> });
 
@@ -41,6 +42,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
   const { bucket } = options;
   const keys = "keys" in options ? options.keys : fixedKeys(options);
   const requests = openSignedRequests({ ...options, keys });
+  const uploads = openSignedUploads(requests, bucket);
   let opened: Promise<SdkRequests> | undefined;
 
   async function sdk(): Promise<SdkRequests> {
@@ -95,8 +97,7 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       const first = await parts.next();
       const second = first.done === true ? first : await parts.next();
       if (second.done === true) return requests.put(key, first.value ?? new Uint8Array(), options);
-      const { createUpload, completeUpload, abortUpload } = await sdk();
-      const upload = await createUpload(key, options);
+      const upload = await uploads.createUpload(key, options);
       try {
         const sent = [
           await putPart(key, upload, 1, first.value ?? new Uint8Array(), options),
@@ -105,17 +106,16 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
         for await (const part of parts) {
           sent.push(await putPart(key, upload, sent.length + 1, part, options));
         }
-        return await completeUpload(key, upload, sent, options);
+        return await uploads.completeUpload(key, upload, sent, options);
       } catch (error) {
         // What is left of it costs money until the bucket's own rule removes it, after a week.
-        await abortUpload(key, upload).catch(() => undefined);
+        await (await sdk()).abortUpload(key, upload).catch(() => undefined);
         throw error;
       }
     },
 
-    createUpload: async (...call) => (await sdk()).createUpload(...call),
+    ...uploads,
     listParts: async (...call) => (await sdk()).listParts(...call),
-    completeUpload: async (...call) => (await sdk()).completeUpload(...call),
     abortUpload: async (...call) => (await sdk()).abortUpload(...call),
     copy: async (...call) => (await sdk()).copy(...call),
     delete: async (...call) => (await sdk()).delete(...call),

@@ -1,13 +1,11 @@
 /**
- * What is asked seldom, by the SDK: uploads in parts, listings, copies, deletions, addresses. A
+ * What is asked seldom, by the SDK: what becomes of an unfinished upload, listings, copies, deletions, addresses. A
  * module of its own, since it takes a tenth of a second to load, and a put or a get needs none of it.
  * Checksums only where they are required: R2 refuses the trailers that newer SDKs send by themselves.
  */
 import {
   AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
   CopyObjectCommand,
-  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   ListObjectsV2Command,
@@ -19,7 +17,7 @@ import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import { isKind } from "../../core/errors.ts";
 import { MAX_PAGE_KEYS } from "../../ports/object-store.ts";
-import type { Etag, ObjectStore, PutOptions, UploadPart } from "../../ports/object-store.ts";
+import type { Etag, ObjectStore, UploadPart } from "../../ports/object-store.ts";
 import { openBucketCalls } from "./call-bucket.ts";
 import type { CallAbout } from "./call-bucket.ts";
 import { etagOf, quote, usableKey } from "./object-info.ts";
@@ -28,17 +26,7 @@ import { toSdkProvider } from "./renewing-keys.ts";
 import type { BucketKeys, RenewingKeys } from "./renewing-keys.ts";
 
 export type SdkRequests = Disposable &
-  Pick<
-    ObjectStore,
-    | "createUpload"
-    | "listParts"
-    | "completeUpload"
-    | "abortUpload"
-    | "list"
-    | "copy"
-    | "delete"
-    | "presign"
-  >;
+  Pick<ObjectStore, "listParts" | "abortUpload" | "list" | "copy" | "delete" | "presign">;
 
 export interface SdkRequestsOptions {
   endpoint: string;
@@ -69,13 +57,6 @@ export function openSdkRequests({
   }
 
   return {
-    async createUpload(key, { signal, contentType: ContentType } = {}) {
-      const { UploadId } = await call({ key, signal }, async (abort) =>
-        client.send(new CreateMultipartUploadCommand({ Bucket, Key: key, ContentType }), abort),
-      );
-      return needed(UploadId, Bucket);
-    },
-
     async listParts(key, UploadId, { signal } = {}) {
       const parts: UploadPart[] = [];
       let marker: string | undefined;
@@ -93,26 +74,6 @@ export function openSdkRequests({
         marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
       } while (marker !== undefined);
       return parts;
-    },
-
-    async completeUpload(key, UploadId, parts, options = {}) {
-      const Parts = parts.map(({ partNumber, etag }) => ({
-        PartNumber: partNumber,
-        ETag: quote(etag),
-      }));
-      const { ETag } = await call({ key, signal: options.signal }, async (abort) =>
-        client.send(
-          new CompleteMultipartUploadCommand({
-            Bucket,
-            Key: key,
-            UploadId,
-            MultipartUpload: { Parts },
-            ...conditions(options),
-          }),
-          abort,
-        ),
-      );
-      return etagOf(needed(ETag, Bucket));
     },
 
     async abortUpload(key, UploadId, { signal } = {}) {
@@ -222,14 +183,6 @@ async function ifThere(work: Promise<unknown>): Promise<void> {
   } catch (error) {
     if (!isKind(error, "missing")) throw error;
   }
-}
-
-function conditions({ ifMatch }: Pick<PutOptions, "ifMatch">): {
-  IfMatch?: string;
-  IfNoneMatch?: string;
-} {
-  if (ifMatch === undefined) return {};
-  return ifMatch === null ? { IfNoneMatch: "*" } : { IfMatch: quote(ifMatch) };
 }
 
 /** R2's own headers for a condition on the target: S3 has none. */

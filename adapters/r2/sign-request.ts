@@ -12,7 +12,7 @@ export interface SigningKeys {
 }
 
 export interface Unsigned {
-  method: "GET" | "HEAD" | "PUT";
+  method: "GET" | "HEAD" | "POST" | "PUT";
   host: string;
   /** As it is sent: percent-encoded, see `encodePath`. */
   path: string;

@@ -24,8 +24,8 @@ import type {
 import { askBucket } from "./ask-bucket.ts";
 import type { Answer } from "./ask-bucket.ts";
 import { openBucketCalls } from "./call-bucket.ts";
-import { etagOf, quote } from "./object-info.ts";
-import { needed } from "./r2-error.ts";
+import { conditionsOf, etagOf } from "./object-info.ts";
+import { isDamaged, needed, refusal } from "./r2-error.ts";
 import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
 import type { Sign, SigningKeys, Unsigned } from "./sign-request.ts";
 import { StallWatch, bodyOf } from "./stall-watch.ts";
@@ -74,6 +74,14 @@ export interface SignedRequests extends Disposable {
     body: Uint8Array,
     options: SendOptions,
   ): Promise<Etag>;
+  /** A short body for a short answer, which `parse` reads; what it throws is translated as well. */
+  post<Result>(key: ObjectKey, post: Post, parse: (answer: string) => Result): Promise<Result>;
+}
+
+export interface Post extends RequestOptions {
+  query: Unsigned["query"];
+  headers: Record<string, string>;
+  body: string;
 }
 
 type Call = Pick<Unsigned, "method"> & Partial<Pick<Unsigned, "query" | "headers" | "payload">>;
@@ -117,10 +125,14 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
     key: ObjectKey,
     { signal, ...options }: GetOptions & StreamOptions,
   ): Promise<Answer> {
-    const { answer, abort } = askBucket(
-      pool,
-      await signed(key, { method, headers: conditionsOf(options) }),
-    );
+    return ask(await signed(key, { method, headers: conditionsOf(options) }), signal);
+  }
+
+  async function ask(
+    request: Dispatcher.DispatchOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer> {
+    const { answer, abort } = askBucket(pool, request);
     const follow = (): void => abort(asError(signal?.reason));
     signal?.addEventListener("abort", follow, { once: true });
     if (signal?.aborted === true) follow();
@@ -164,6 +176,7 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
         watch.guard(abort);
         return etagOf(foundIn(await answer, bucket).ETag);
       } catch (error) {
+        if (isDamaged(error) && hash("md5", body, "hex") !== md5) throw isNotMeant(key, error);
         if (!watch.isStalled) throw error;
         throw new ClipscribeError("transient", "the upload stands still", {
           details: { key, seconds: Math.round(stallMs / 1000) },
@@ -201,28 +214,24 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
       const { ifMatch, contentType } = put;
       const headers: Record<string, string> = {};
       if (contentType !== undefined) headers["content-type"] = contentType;
-      if (ifMatch === null) headers["if-none-match"] = "*";
-      else if (ifMatch !== undefined) headers["if-match"] = quote(ifMatch);
+      Object.assign(headers, conditionsOf({ ifMatch }));
       return send(key, [], headers, body, put);
     },
     putPart: async (key, uploadId, partNumber, body, part) => {
       const query = [["partNumber", `${partNumber}`] as const, ["uploadId", uploadId] as const];
       return send(key, query, {}, body, part);
     },
+    post: async (key, { query, headers, body, signal }, parse) =>
+      call({ key, signal }, async () => {
+        const about = { method: "POST" as const, query, headers };
+        const request = await signed(key, { ...about, payload: hash("sha256", body, "hex") });
+        const answer = await ask({ ...request, body }, signal);
+        const text = answer.body.toString("utf8", 0, MAX_ERROR_BYTES);
+        if (!isSuccess(answer.statusCode)) throw refusal(answer.statusCode, text);
+        return parse(text);
+      }),
     [Symbol.dispose]: () => void pool.destroy(),
   };
-}
-
-function conditionsOf({
-  range,
-  ifMatch,
-  ifNoneMatch,
-}: GetOptions & StreamOptions): Record<string, string> {
-  const headers: Record<string, string> = {};
-  if (range !== undefined) headers["range"] = `bytes=${range.start}-${range.end ?? ""}`;
-  if (ifMatch !== undefined) headers["if-match"] = quote(ifMatch);
-  if (ifNoneMatch !== undefined) headers["if-none-match"] = quote(ifNoneMatch);
-  return headers;
 }
 
 function isSuccess(statusCode: number): boolean {
@@ -263,11 +272,12 @@ async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** In the shape of the SDK's errors, so that one place knows what they mean. */
-function refusal(httpStatusCode: number, text: string): Error {
-  const code = /<Code>([A-Za-z]{1,80})<\/Code>/.exec(text)?.[1] ?? "";
-  const message = /<Message>([^<]{0,300})/.exec(text)?.[1] ?? `HTTP ${httpStatusCode}`;
-  return Object.assign(new Error(message), { name: code, $metadata: { httpStatusCode } });
+/** The digest that came with a body is that of another: what was read before is not what is there now. */
+function isNotMeant(key: ObjectKey, cause: unknown): ClipscribeError {
+  return new ClipscribeError("contract", "the body is not the one that its digest was made of", {
+    details: { key },
+    cause,
+  });
 }
 
 function asError(reason: unknown): Error {
