@@ -15,6 +15,7 @@ import { UserId } from "../core/ids.ts";
 import type { Source } from "../core/records.ts";
 import { limited } from "../ports/limited.ts";
 import { retrying } from "../ports/retrying.ts";
+import { openPartHasher } from "../sync/hash-parts.ts";
 import { hashSource } from "../sync/hash-source.ts";
 import { uploadSource } from "../sync/upload-source.ts";
 import { openUploads } from "../sync/uploads.ts";
@@ -48,12 +49,13 @@ const uploads = openUploads({
   clock: systemClock,
   bytesPerSecond: plan.limit,
 });
+const hashLarge = openPartHasher(uploads);
 
 const startedMs = performance.now();
 let sentBytes = 0;
 let sent = 0;
 const upload = async (path: string): Promise<void> => {
-  const { sha256, info } = await hashSource(path, signal);
+  const { sha256, info } = await hashSource(path, signal, { hashLarge });
   const source: Source = {
     kind: "file",
     url: null,

@@ -17,6 +17,7 @@ import { LIST_EXTENSIONS, MAX_LIST_BYTES, parseUrlList } from "../core/url-list.
 import type { Downloader } from "../ports/downloader.ts";
 import { fetchEach, notTried } from "./fetch-each.ts";
 import { hashSource } from "../sync/hash-source.ts";
+import type { HashLarge } from "../sync/hash-source.ts";
 import { listFiles, sidecarsOf } from "../sync/list-files.ts";
 import type { FoundMedium } from "../sync/list-files.ts";
 import { titleOfFile } from "../sync/plan-items.ts";
@@ -47,6 +48,7 @@ export interface CollectContext {
   ledger: Ledger;
   downloader: Downloader;
   downloadsDir: string;
+  hashLarge?: HashLarge | undefined;
   signal: AbortSignal;
   busy: (text: string) => void;
 }
@@ -134,7 +136,7 @@ async function hashAll(
     context.busy(`reading ${hashed} of ${toHash}: ${name}`);
     try {
       const startedAt = new Date();
-      const { sha256, info } = await hashSource(path, context.signal);
+      const { sha256, info } = await hashSource(path, context.signal, context);
       results[index] = sha256;
       fresh.push(() => ledger.remember(path, identityOf(info), sha256, startedAt));
     } catch (error) {

@@ -22,6 +22,7 @@ import { PATIENCE_MS } from "../sync/drop-state.ts";
 import { submitJob } from "../sync/submit-job.ts";
 import { openAgentHandOff, rememberPlace } from "./agent-hand-off.ts";
 import type { Machine } from "./compose.ts";
+import { hashAsUploaded } from "./hash-as-uploaded.ts";
 import type { Io } from "./io.ts";
 import type { Settings } from "./settings.ts";
 
@@ -70,6 +71,7 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
     pipeline: () => describePipeline(pipelines.current()),
     remember: (path, sha256, at) =>
       machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
+    hashLarge: (options) => hashAsUploaded(machine, pipelines.current(), options),
     isMedium: async (path, signal) => isMedium(machine, path, signal),
     isBeingWritten: async (path) => writers.has(path),
     handOff: machine.isShared

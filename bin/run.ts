@@ -18,6 +18,7 @@ import { assignItemIds, jobIdForMany } from "../sync/plan-items.ts";
 import { stampFile, writeSnapshot } from "../sync/snapshot.ts";
 import { readItemIds } from "../sync/submit-job.ts";
 import { awaitItems } from "./await-items.ts";
+import { hashAsUploaded } from "./hash-as-uploaded.ts";
 import { LANE, collectDrops } from "./collect-drops.ts";
 import type { Collected, Drop } from "./collect-drops.ts";
 import { openMachine } from "./compose.ts";
@@ -69,6 +70,9 @@ export async function run(
       ledger: machine.ledger,
       downloader: openDownloader({ io, settings }),
       downloadsDir: join(settings.home, "downloads"),
+      hashLarge: hashAsUploaded(machine, loaded.pipeline, {
+        keepVideo: options.keepVideo ?? false,
+      }),
       signal,
       busy: (text) => view.busy(text),
     });

@@ -23,6 +23,16 @@ export interface UnfinishedUpload {
   startedAt: Date;
 }
 
+/** What the first reading of a content found, part by part. */
+export interface PartDigests {
+  /** Of the whole. */
+  sha256: Sha256;
+  /** Of all parts but the last. */
+  partBytes: number;
+  /** Hex, in the order of the parts. */
+  md5s: readonly string[];
+}
+
 /** One bucket's. Calls return once the note is kept; an upload is in the book once, by its key. */
 export interface UploadBook {
   find(key: ObjectKey): UnfinishedUpload | undefined;
@@ -33,6 +43,9 @@ export interface UploadBook {
   addPart(uploadId: string, part: FinishedPart): void;
   /** It is complete, or was given up. */
   end(uploadId: string): void;
+  /** They belong to the content, whichever file has it and wherever it goes; kept for some days. */
+  rememberDigests(digests: PartDigests, now: Date): void;
+  findDigests(sha256: Sha256, partBytes: number): readonly string[] | undefined;
   /** Oldest first. */
   list(): UnfinishedUpload[];
 }

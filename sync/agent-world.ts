@@ -9,6 +9,7 @@ import type { DropLedger } from "../ports/drop-ledger.ts";
 import type { OpenFolderWatch, WatchMode } from "../ports/folder-watch.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Rhythm } from "./drop-state.ts";
+import type { HashLarge } from "./hash-source.ts";
 import type { Handoff, JobSubmission } from "./submit-job.ts";
 import type { Scope } from "./troubles.ts";
 
@@ -51,6 +52,8 @@ export interface AgentWorld {
    */
   readonly sourcesStay: boolean;
   pipeline(): AgentPipeline;
+  /** How large originals are hashed; undefined: the plain way. */
+  hashLarge?(options: { keepVideo: boolean }): HashLarge | undefined;
   /** Remembers where the bytes of a hash lie now, for `Sources`. */
   remember(path: string, sha256: Sha256, hashedAt: Date): void;
   /** Whether a file that no container format explains holds sound or pictures (ffprobe). */

@@ -124,7 +124,10 @@ export async function downloadItem(
         fraction,
       }),
   });
-  const { sha256, info } = await hashSource(got.path, signal, "refuse");
+  const { sha256, info } = await hashSource(got.path, signal, {
+    links: "refuse",
+    hashLarge: world.hashLarge?.({ keepVideo: kept.drop.options.keep_video }),
+  });
   world.remember(got.path, sha256, world.clock.now());
   ledger.changeItem(kept.id, item.name, {
     phase: "hashed",

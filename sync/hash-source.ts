@@ -16,6 +16,22 @@ const CHUNK_BYTES = 1024 * 1024;
 /** Read while everything else waits: a millisecond. */
 const SMALL_BYTES = 1024 * 1024;
 
+/**
+ * Hashes a large file in another way than here, on one reading; undefined: do it here.
+ * `read` fills the buffer from a position.
+ */
+export type HashLarge = (
+  read: (buffer: Uint8Array, start: number) => Promise<void>,
+  sizeBytes: number,
+  signal: AbortSignal,
+) => Promise<Sha256 | undefined>;
+
+export interface HashOptions {
+  /** `refuse`: what was dropped by its name in a folder; a link there may point anywhere. */
+  links?: "follow" | "refuse";
+  hashLarge?: HashLarge | undefined;
+}
+
 export interface HashedSource {
   sha256: Sha256;
   info: BigIntStats;
@@ -28,8 +44,7 @@ export interface HashedSource {
 export async function hashSource(
   path: string,
   signal: AbortSignal,
-  /** `refuse`: what was dropped by its name in a folder; a link there may point anywhere. */
-  links: "follow" | "refuse" = "follow",
+  { links = "follow", hashLarge }: HashOptions = {},
 ): Promise<HashedSource> {
   const details = { file: safeLine(basename(path)) };
   const noFollow = links === "refuse" ? constants.O_NOFOLLOW : 0;
@@ -45,14 +60,38 @@ export async function hashSource(
   await using file = handle;
   const before = await file.stat({ bigint: true });
   assertHashable(before, details);
+  const read = async (buffer: Uint8Array, start: number): Promise<void> =>
+    fill(file, buffer, start, details);
+  const sha256 =
+    (await hashLarge?.(read, Number(before.size), signal)) ?? (await hashHere(file, signal));
+  const after = await file.stat({ bigint: true });
+  assertSame(before, after, details);
+  return { sha256, info: after };
+}
+
+async function hashHere(file: FileHandle, signal: AbortSignal): Promise<Sha256> {
   const hash = createHash("sha256");
   for await (const chunk of readAhead(file)) {
     if (signal.aborted) throw asClipscribeError(signal.reason);
     hash.update(chunk);
   }
-  const after = await file.stat({ bigint: true });
-  assertSame(before, after, details);
-  return { sha256: hash.digest("hex") as Sha256, info: after };
+  return hash.digest("hex") as Sha256;
+}
+
+async function fill(
+  file: FileHandle,
+  buffer: Uint8Array,
+  start: number,
+  details: Details,
+): Promise<void> {
+  for (let at = 0; at < buffer.length;) {
+    const length = buffer.length - at;
+    const { bytesRead } = await file.read(buffer, at, length, start + at).catch((cause) => {
+      throw unreadable(cause, details);
+    });
+    if (bytesRead === 0) throw changes(details);
+    at += bytesRead;
+  }
 }
 
 /** One chunk is read while the one before is hashed. */
@@ -111,7 +150,11 @@ function assertHashable(info: BigIntStats, details: Details): void {
 
 function assertSame(before: BigIntStats, after: BigIntStats, details: Details): void {
   if (after.size === before.size && after.mtimeNs === before.mtimeNs) return;
-  throw new ClipscribeError("contract", "the file changes while it is read", {
+  throw changes(details);
+}
+
+function changes(details: Details): ClipscribeError {
+  return new ClipscribeError("contract", "the file changes while it is read", {
     details,
     hint: "wait until it is copied to its end, then run again",
   });

@@ -99,7 +99,7 @@ async function isThere(files: DropFiles, path: string, request: MoveRequest): Pr
   if (seen === fingerprint) return true;
   if (size(seen) !== size(fingerprint)) return false;
   if (sha256 === null) return true;
-  return (await hashSource(path, request.signal, "refuse")).sha256 === sha256;
+  return (await hashSource(path, request.signal, { links: "refuse" })).sha256 === sha256;
 }
 
 async function nameFreely(

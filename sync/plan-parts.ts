@@ -13,6 +13,13 @@ export function partBytesFor(bytesPerSecond: number | null): number {
   return Math.max(MIN_PART_BYTES, Math.min(PART_BYTES, Math.floor(most)));
 }
 
+/** One request where there would be two parts: an upload in parts takes three more, each of them billed. */
+const WHOLE_PARTS = 2;
+
+export function isSentWhole(sizeBytes: number, wantedBytes: number): boolean {
+  return sizeBytes <= wantedBytes * WHOLE_PARTS;
+}
+
 export interface PartPlan {
   /** Of all parts but the last, as R2 wants it. */
   partBytes: number;

@@ -17,6 +17,7 @@ import type { AgentWorld } from "./agent-world.ts";
 import { OPTIONS_SUFFIX, classifyName } from "./drop-names.ts";
 import { parseDropOptions } from "./drop-options.ts";
 import { hashSource } from "./hash-source.ts";
+import type { HashLarge } from "./hash-source.ts";
 import { listFiles, sidecarsOf } from "./list-files.ts";
 import { assignItemIds, newJobId, titleOfFile } from "./plan-items.ts";
 import { probeContainer } from "./probe-container.ts";
@@ -67,6 +68,7 @@ export async function readDrop(
   signal: AbortSignal,
 ): Promise<ReadDrop> {
   const options = spooled?.drop.options ?? (await readOptions(world, source));
+  const hashLarge = world.hashLarge?.({ keepVideo: options.keep_video });
   const items: DropItem[] = [];
   let kind: DropRecord["kind"] = "list";
   for (const path of source.sources) {
@@ -75,13 +77,13 @@ export async function readDrop(
     const prefix = source.sources.length > 1 ? `${basename(path)}/` : "";
     if (look.kind === "folder") {
       kind = "folder";
-      items.push(...(await readFolder(world, path, prefix, signal)));
+      items.push(...(await readFolder(world, path, prefix, hashLarge, signal)));
     } else if (classifyName(basename(path), world.pipeline().accept) === "list") {
       items.push(...(await readList(world, path)));
     } else {
       kind = source.sources.length > 1 ? "folder" : "file";
       const sidecars = source.origin === "submit" ? captionsBeside(path) : source.sidecars;
-      items.push(await readMedium(world, path, basename(path), sidecars, signal));
+      items.push(await readMedium(path, basename(path), sidecars, hashLarge, signal));
     }
   }
   items.push(...source.urls.map(itemOfUrl));
@@ -158,13 +160,13 @@ async function readOptions(world: AgentWorld, { sources }: DropSource): Promise<
 }
 
 async function readMedium(
-  world: AgentWorld,
   path: string,
   name: string,
   sidecars: readonly string[],
+  hashLarge: HashLarge | undefined,
   signal: AbortSignal,
 ): Promise<DropItem> {
-  const { sha256, info } = await hashSource(path, signal, "refuse");
+  const { sha256, info } = await hashSource(path, signal, { links: "refuse", hashLarge });
   const file = basename(path);
   return {
     ...emptyItem(name),
@@ -189,6 +191,7 @@ async function readFolder(
   world: AgentWorld,
   folder: string,
   prefix: string,
+  hashLarge: HashLarge | undefined,
   signal: AbortSignal,
 ): Promise<DropItem[]> {
   const { media } = listFiles(folder, world.pipeline().accept);
@@ -202,7 +205,7 @@ async function readFolder(
     try {
       const verdict = await probeMedium(world, path, signal);
       if (verdict.is !== "whole") throw notWhole(verdict.why);
-      items.push(await readMedium(world, path, prefix + name, sidecars, signal));
+      items.push(await readMedium(path, prefix + name, sidecars, hashLarge, signal));
     } catch (thrown) {
       const error = asClipscribeError(thrown);
       if (!isKind(error, "contract", "missing", "denied")) throw error;

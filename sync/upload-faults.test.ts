@@ -21,6 +21,8 @@ import type { ObjectKey } from "../core/keys.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { retrying } from "../ports/retrying.ts";
 import { MEBIBYTE, openUploadWorld, r2Options } from "../samples/upload-world.ts";
+import { openPartHasher } from "./hash-parts.ts";
+import { hashSource } from "./hash-source.ts";
 import { uploadSource } from "./upload-source.ts";
 
 const PART_BYTES = 5 * MEBIBYTE;
@@ -46,6 +48,7 @@ async function openLine(t: TestContext, endpoint: string) {
   const target = new URL(endpoint);
   const sockets = new Set<Socket>();
   let isDead = false;
+  let damages = 0;
   const server = createTcpServer((near) => {
     const far = connect(Number(target.port), "127.0.0.1");
     for (const socket of [near, far]) {
@@ -53,6 +56,11 @@ async function openLine(t: TestContext, endpoint: string) {
       socket.on("error", () => undefined).on("close", () => sockets.delete(socket));
     }
     near.on("data", (chunk: Buffer) => {
+      // Long enough to be of a body.
+      if (damages > 0 && chunk.length > 32_768) {
+        damages--;
+        chunk[20_000] = (chunk[20_000] ?? 0) ^ 1;
+      }
       if (isDead) near.pause();
       else if (!far.write(chunk)) near.pause();
     });
@@ -70,6 +78,10 @@ async function openLine(t: TestContext, endpoint: string) {
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     die: () => (isDead = true),
+    damage: (times: number) => (damages = times),
+    get damagesLeft() {
+      return damages;
+    },
     revive: () => {
       isDead = false;
       for (const socket of sockets) socket.destroy();
@@ -112,6 +124,27 @@ describe("an upload and its line", () => {
 
     await uploadSource(store, key, { path, source, uploads, signal: t.signal });
 
+    assert.equal(await sha256In(store, key), source.sha256);
+  });
+
+  test("what is damaged on the way is refused and sent again", async (t) => {
+    const { emulator, uploads, file } = await world(t);
+    const line = await openLine(t, emulator.address.s3_endpoint);
+    using raw = openR2Store({ ...r2Options(emulator.address), endpoint: line.endpoint });
+    const tries = { attempts: 4, baseMs: 10, maxMs: 50 };
+    const store = retrying(raw, { ...tries, clock: systemClock, random: Math.random });
+    const { path, source, key } = file("talk.mp4", LARGE_BYTES);
+    const call = { path, source, uploads, signal: t.signal };
+    line.damage(1);
+    await assert.rejects(uploadSource(raw, key, call), hasKind("transient"));
+    assert.equal(await store.head(key), undefined);
+    const hashLarge = openPartHasher(uploads);
+    await hashSource(path, t.signal, { hashLarge });
+    line.damage(2);
+
+    await uploadSource(store, key, call);
+
+    assert.equal(line.damagesLeft, 0);
     assert.equal(await sha256In(store, key), source.sha256);
   });
 

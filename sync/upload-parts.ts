@@ -1,22 +1,27 @@
 /**
- * A large file's way into the bucket, part by part. The file is read once: each part is hashed by
- * itself and into the hash of the whole, then sent, while the next is read.
+ * A large file's way into the bucket, part by part. What is sent is compared with what was hashed before:
+ * by the bucket, where the first reading kept the MD5 of each part (hash-parts.ts) and etags are MD5s;
+ * else here, where each part is hashed again, by itself and into the hash of the whole.
  *
- *   resume or begin ─► [read ─► hash ─► there already, and the same? | send ─► note]… ─►
- *   whole hash = what was meant, still the same file? ─► Complete ─► etag and size as computed?
+ *   resume or begin ─► [there already, and as it was meant? | read ─► hash, if it must be ─► send;
+ *   its etag = that MD5? ─► note]… ─► whole hash = what was meant, if it was computed; still the same
+ *   file? ─► Complete ─► etag and size as computed?
  *
- * Parts that arrived earlier are read and hashed again, and so compared with the file of today.
+ * Either way, no byte gets the name that is not of the content that the name says.
  */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 
-import { ClipscribeError, asClipscribeError, isKind } from "../core/errors.ts";
+import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import { createSlots } from "../core/slots.ts";
 import type { Etag, ObjectInfo, ObjectStore, UploadPart } from "../ports/object-store.ts";
 import type { FinishedPart, UnfinishedUpload } from "../ports/upload-book.ts";
+import { PARTS_HASHED_AT_ONCE } from "./hash-parts.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile } from "./open-source-file.ts";
 import { cut, planParts } from "./plan-parts.ts";
+import type { PartPlan } from "./plan-parts.ts";
+import { eachPart } from "./read-parts.ts";
 import type { ProgressCount } from "./upload-progress.ts";
 import type { UploadOptions, Uploaded } from "./upload-source.ts";
 import { withdraw } from "./withdraw.ts";
@@ -27,8 +32,8 @@ export const MAX_UPLOAD_AGE_MS = 6 * 24 * 60 * 60 * 1000;
 const MAX_BEGINNINGS = 3;
 /** Parts of one upload on their way: R2 has answered 500 to more. */
 const PARTS_AT_ONCE = 4;
-/** Those, and as many more as are hashed at once: a line that is faster than this waits for nothing. */
-const PARTS_IN_MEMORY = 16;
+/** Beside those on their way, where nothing is hashed. */
+const PARTS_READ_AHEAD = 2;
 const COMPLETE_TRIES = 4;
 const COMPLETE_WAIT_MS = 1_000;
 
@@ -125,61 +130,83 @@ async function begin({ store, key, source, path, uploads, signal }: Way): Promis
 async function sendParts(way: Way, upload: Upload): Promise<UploadPart[]> {
   const { source, uploads, store } = way;
   const plan = cut(source.size, upload.partBytes);
+  const known = findDigests(way, plan);
   const parts: UploadPart[] = [];
-  const tasks = new Set<Promise<void>>();
-  const trouble = new AbortController();
-  const signal = AbortSignal.any([way.signal, trouble.signal]);
-  const digester = uploads.openDigester(store.partDigest);
+  const digester = known === undefined ? uploads.openDigester(store.partDigest) : undefined;
   const line = createSlots(() => PARTS_AT_ONCE);
   await using file = await openSourceFile(way.path, source);
   try {
-    for (let number = 1; number <= plan.count; number++) {
-      const start = (number - 1) * plan.partBytes;
-      const length = Math.min(plan.partBytes, source.size - start);
-      while (tasks.size >= PARTS_IN_MEMORY) await Promise.race(tasks);
-      const place = await uploads.room.enter(plan.partBytes, source.size, signal);
-      const body = place.buffer.subarray(0, length);
-      const send = async (): Promise<void> => {
-        // Asked for before the next part is read: the whole is hashed in the order of its parts.
-        const digest = await digester.add(body);
-        using _slot = await line.acquire(signal);
-        parts[number - 1] = await sendPart({ ...way, signal }, upload, number, body, digest);
-      };
-      try {
-        await file.read(body, start);
+    await eachPart({
+      plan,
+      sizeBytes: source.size,
+      room: uploads.room,
+      ahead: known === undefined ? PARTS_HASHED_AT_ONCE : PARTS_AT_ONCE + PARTS_READ_AHEAD,
+      signal: way.signal,
+      isNeeded: (number) => known === undefined || !isThere(way, upload, number, known, parts),
+      async read(buffer, start) {
+        await file.read(buffer, start);
         await file.assertSame();
-      } catch (error) {
-        place[Symbol.dispose]();
-        throw error;
-      }
-      const task = send()
-        .catch((error: unknown) => trouble.abort(error))
-        .finally(() => {
-          place[Symbol.dispose]();
-          tasks.delete(task);
-        });
-      tasks.add(task);
+      },
+      async work(number, body, signal) {
+        // Asked for before the next part is read: the whole is hashed in the order of its parts.
+        const digest = await digestOf(number, body);
+        using _slot = await line.acquire(signal);
+        const part = { number, body, digest, isKnown: known !== undefined };
+        parts[number - 1] = await sendPart({ ...way, signal }, upload, part);
+      },
+    });
+    if (digester !== undefined && (await digester.finish()) !== source.sha256) {
+      throw changed(source);
     }
-    await Promise.all(tasks);
-    signal.throwIfAborted();
-    if ((await digester.finish()) !== source.sha256) throw changed(source);
     await file.assertSame();
     return parts;
-  } catch (error) {
-    trouble.abort(error);
-    await Promise.all(tasks);
-    throw way.signal.aborted ? asClipscribeError(way.signal.reason) : trouble.signal.reason;
   } finally {
-    digester.drop();
+    digester?.drop();
+  }
+
+  async function digestOf(number: number, body: Uint8Array): Promise<string> {
+    return digester?.add(body) ?? known?.[number - 1] ?? "";
   }
 }
 
+/** Of the first reading: the store itself compares what arrives with them. */
+function findDigests(
+  { store, source, uploads }: Way,
+  { partBytes, count }: PartPlan,
+): readonly string[] | undefined {
+  if (store.etags !== "md5") return undefined;
+  const found = uploads.book.findDigests(source.sha256, partBytes);
+  return found?.length === count ? found : undefined;
+}
+
+/** It arrived before, and has the bytes that were meant: it need not be read again. */
+function isThere(
+  { count, signal, source }: Way,
+  { arrived, partBytes }: Upload,
+  number: number,
+  known: readonly string[],
+  parts: UploadPart[],
+): boolean {
+  const there = arrived.get(number);
+  const sizeBytes = Math.min(partBytes, source.size - (number - 1) * partBytes);
+  if (there?.etag !== known[number - 1] || there?.sizeBytes !== sizeBytes) return false;
+  count.openPart(sizeBytes, signal).arrived();
+  parts[number - 1] = there;
+  return true;
+}
+
+interface PartToSend {
+  number: number;
+  body: Uint8Array;
+  digest: string;
+  /** The digest is that of the first reading, not of this body. */
+  isKnown: boolean;
+}
+
 async function sendPart(
-  { store, key, uploads, signal, count }: Way,
+  { store, key, source, uploads, signal, count }: Way,
   upload: Upload,
-  partNumber: number,
-  body: Uint8Array,
-  digest: string,
+  { number: partNumber, body, digest, isKnown }: PartToSend,
 ): Promise<UploadPart> {
   const progress = count.openPart(body.length, signal);
   const there = upload.arrived.get(partNumber);
@@ -203,6 +230,8 @@ async function sendPart(
     return part;
   } catch (error) {
     progress.failed();
+    // Refused, or stored as something else: because of the way, or because the file has changed?
+    if (isKnown && hash("md5", body, "hex") !== digest) throw changed(source);
     upload.isGone ||= isKind(error, "missing");
     throw error;
   }

@@ -5,7 +5,7 @@
  *   small ─► read ─► hash = what was meant? ─► put; its etag = that of the bytes? ─► sent
  *   large ─► parts (upload-parts.ts) ─────────────────────────────────────► sent
  *
- * 1. It is hashed again as it is sent: what is not the file that was meant never gets its name.
+ * 1. It is compared again as it is sent, by hashes: what is not the file that was meant never gets its name.
  * 2. It counts as sent when the store's etag and size are those of the bytes that left.
  * 3. An upload in parts is noted before its first part. Whatever ends this process, the next call
  *    goes on, with those parts that the store has and that are still those of the file.
@@ -20,6 +20,7 @@ import type { Source } from "../core/records.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile, readSourceFile } from "./open-source-file.ts";
+import { isSentWhole } from "./plan-parts.ts";
 import { uploadParts } from "./upload-parts.ts";
 import { countProgress } from "./upload-progress.ts";
 import type { ProgressCount, UploadProgress } from "./upload-progress.ts";
@@ -28,8 +29,6 @@ import { withdraw } from "./withdraw.ts";
 
 /** Read while everything else waits: a millisecond. */
 const SMALL_BYTES = 1024 * 1024;
-/** One request where there would be two parts: an upload in parts takes three more, each of them billed. */
-const WHOLE_PARTS = 2;
 
 export interface UploadOptions {
   /** Absolute. */
@@ -67,7 +66,7 @@ export async function uploadSource(
     if (await hasArrived(other, options.signal)) return { how: "kept", sentBytes: 0 };
   }
   const count = countProgress(source.size, pace, onProgress);
-  const upload = source.size <= partBytes * WHOLE_PARTS ? uploadWhole : uploadParts;
+  const upload = isSentWhole(source.size, partBytes) ? uploadWhole : uploadParts;
   const work = upload(store, key, options, count);
   underWay.set(key, work);
   try {

@@ -20,7 +20,15 @@ const SCHEMA = `
     etag TEXT NOT NULL, size INTEGER NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (upload_id, number)
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS part_digests (
+    sha256 TEXT NOT NULL, part_bytes INTEGER NOT NULL, md5s BLOB NOT NULL, noted_at TEXT NOT NULL,
+    PRIMARY KEY (sha256, part_bytes)
+  ) STRICT;
 `;
+
+/** What is not on its way by then is hashed again as it is sent. */
+const KEEP_DIGESTS_MS = 7 * 24 * 60 * 60 * 1000;
+const MD5_BYTES = 16;
 
 interface UploadRow {
   upload_id: string;
@@ -53,6 +61,11 @@ export function openUploadBook(file: string, place: string): UploadBook & Dispos
   const insertPart = database.prepare(
     `INSERT OR REPLACE INTO upload_parts SELECT upload_id, ?, ?, ?, ? FROM uploads WHERE upload_id = ?`,
   );
+  const insertDigests = database.prepare("INSERT OR REPLACE INTO part_digests VALUES (?, ?, ?, ?)");
+  const removeDigests = database.prepare("DELETE FROM part_digests WHERE noted_at < ?");
+  const selectDigests = database.prepare(
+    "SELECT md5s FROM part_digests WHERE sha256 = ? AND part_bytes = ?",
+  );
   return {
     find(key) {
       const row = byKey.get(place, key) as unknown as UploadRow | undefined;
@@ -73,9 +86,25 @@ export function openUploadBook(file: string, place: string): UploadBook & Dispos
       insertPart.run(partNumber, etag, sizeBytes, digest, uploadId);
     },
     end: (uploadId) => void remove.run(uploadId),
+    rememberDigests({ sha256, partBytes, md5s }, now) {
+      removeDigests.run(new Date(now.getTime() - KEEP_DIGESTS_MS).toISOString());
+      const bytes = Buffer.from(md5s.join(""), "hex");
+      insertDigests.run(sha256, partBytes, bytes, now.toISOString());
+    },
+    findDigests(sha256, partBytes) {
+      const row = selectDigests.get(sha256, partBytes) as { md5s: Uint8Array } | undefined;
+      return row && cutDigests(Buffer.from(row.md5s));
+    },
     list: () => (all.all(place) as unknown as UploadRow[]).map(uploadOf),
     [Symbol.dispose]: () => database.close(),
   };
+}
+
+function cutDigests(bytes: Buffer): string[] {
+  const count = bytes.length / MD5_BYTES;
+  return Array.from({ length: count }, (_, at) =>
+    bytes.toString("hex", at * MD5_BYTES, (at + 1) * MD5_BYTES),
+  );
 }
 
 function uploadOf(row: UploadRow): UnfinishedUpload {
