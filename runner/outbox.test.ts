@@ -56,20 +56,33 @@ interface Opened {
 function open(
   store: ObjectStore,
   notifiers: Notifier[],
-  { runner = "runner-a", living = [] as string[], clock = stoppedClock() } = {},
+  {
+    runner = "runner-a",
+    living = [] as string[],
+    clock = stoppedClock(),
+    offMs = 0,
+    slept = false,
+  } = {},
 ): Opened {
   const base = engineWorld({ store, runner });
   const outbox = openOutbox({
     world: {
       ...base,
-      clock,
+      clock: { ...clock, now: () => new Date(clock.now().getTime() + offMs) },
       mail: {
         ...base.mail,
         notifiers: Object.fromEntries(notifiers.map((each) => [each.channel, each])),
       },
     },
     keys,
-    liveness: { isAlive: async (id) => living.includes(id), lost: new AbortController().signal },
+    liveness: {
+      isAlive: async (id) => living.includes(id),
+      assertAlive: () => {
+        if (slept) throw new ClipscribeError("conflict", "this runner was taken for dead");
+      },
+      lost: new AbortController().signal,
+      storeNow: () => clock.now(),
+    },
     sweeps: false,
   });
   return { outbox, clock };
@@ -135,6 +148,20 @@ describe("the outbox", () => {
     assert.equal(hook.received.length, 1);
   });
 
+  test("when it is to be sent again is told by the store's time, whatever a runner's own clock says", async () => {
+    const store = openMemoryStore();
+    const hook = receiver("webhook", ["transient"]);
+    const clock = stoppedClock();
+    const ahead = open(store, [hook.notifier], { clock, offMs: 3_600_000 });
+    await ahead.outbox.put(message("one"));
+    await ahead.outbox[Symbol.asyncDispose]();
+    const other = open(store, [hook.notifier], { clock, runner: "runner-b" });
+
+    assert.deepEqual(await other.outbox.sendAll(), { sent: 0, waiting: 1, refused: 0 });
+    clock.pass(2_000);
+    assert.deepEqual(await other.outbox.sendAll(), { sent: 1, waiting: 0, refused: 0 });
+  });
+
   test("trouble that may pass is waited out, longer each time, under the same id", async () => {
     const store = openMemoryStore();
     const hook = receiver("webhook", ["transient", "denied", "config"]);
@@ -176,6 +203,19 @@ describe("the outbox", () => {
     assert.equal(never.tries(), 0);
     assert.deepEqual(report, { sent: 1, waiting: 0, refused: 0 });
     assert.equal(hook.received[0]?.id, sha256Of("one"));
+  });
+
+  test("a runner that slept past its lease sends nothing, and the next one sends it", async () => {
+    const store = openMemoryStore();
+    const hook = receiver("webhook");
+    const sleepy = open(store, [hook.notifier], { slept: true });
+    await sleepy.outbox.put(message("one"));
+    await sleepy.outbox[Symbol.asyncDispose]();
+    assert.equal(hook.tries(), 0);
+
+    const next = open(store, [hook.notifier], { runner: "runner-b" });
+    assert.deepEqual(await next.outbox.sendAll(), { sent: 1, waiting: 0, refused: 0 });
+    assert.equal(hook.tries(), 1);
   });
 
   test("a refused message is kept with its reason, where failed things are looked for", async () => {

@@ -66,7 +66,7 @@ export interface Outbox extends AsyncDisposable {
 export interface OutboxOptions {
   world: OfficeWorld;
   keys: UserKeys;
-  liveness: Pick<Liveness, "isAlive" | "lost">;
+  liveness: Pick<Liveness, "isAlive" | "assertAlive" | "lost" | "storeNow">;
   /** Looks again and again by itself; else only what it put itself is tried. */
   sweeps: boolean;
 }
@@ -166,7 +166,7 @@ export function openOutbox({ world, keys, liveness, sweeps }: OutboxOptions): Ou
     if (owner !== null && owner !== world.runner && (await liveness.isAlive(owner))) {
       return remember(world.clocks.leaseMs);
     }
-    const waitMs = notBefore === null ? 0 : Date.parse(notBefore) - clock.now().getTime();
+    const waitMs = notBefore === null ? 0 : Date.parse(notBefore) - liveness.storeNow().getTime();
     if (waitMs > 0 && !now) return remember(waitMs);
     const claimed: OutboxMessage = {
       ...message,
@@ -198,6 +198,8 @@ export function openOutbox({ world, keys, liveness, sweeps }: OutboxOptions): Ou
     const signal = AbortSignal.any([liveness.lost, AbortSignal.timeout(MAX_SEND_MS)]);
     const deliveries: Delivery[] = [];
     for (const delivery of message.deliveries) {
+      // Who slept past its lease wakes up here: somebody else has sent it by now.
+      liveness.assertAlive();
       deliveries.push(
         delivery.state === "waiting"
           ? await sendTo({ world, message, signal }, delivery)
@@ -224,9 +226,9 @@ export function openOutbox({ world, keys, liveness, sweeps }: OutboxOptions): Ou
   async function waitFor({ key, etag }: Claimed, tried: OutboxMessage): Promise<End> {
     const waitMs =
       Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** (tried.attempts - 1)) * (0.5 + world.random() / 2);
-    const now = clock.now();
-    const notBefore = new Date(now.getTime() + waitMs).toISOString();
-    const waiting = { ...tried, not_before: notBefore, updated_at: now.toISOString() };
+    // By the store's clock, which all runners share.
+    const notBefore = new Date(liveness.storeNow().getTime() + waitMs).toISOString();
+    const waiting = { ...tried, not_before: notBefore, updated_at: clock.now().toISOString() };
     try {
       const next = await store.put(key, toBytes(waiting), { ifMatch: etag });
       looked.set(key, { etag: next, dueMs: clock.monotonicMs() + waitMs });
