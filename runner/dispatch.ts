@@ -140,8 +140,13 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     const untilMs = leftAlone.get(key);
     if (untilMs === undefined || clock.monotonicMs() < untilMs) return untilMs !== undefined;
     leftAlone.delete(key);
-    troubles.delete(key);
     return false;
+  }
+
+  function leaveAlone(key: string): void {
+    const nowMs = clock.monotonicMs();
+    for (const [other, untilMs] of leftAlone) if (untilMs <= nowMs) leftAlone.delete(other);
+    leftAlone.set(key, nowMs + LEFT_ALONE_LEASES * world.clocks.leaseMs);
   }
 
   function lookAgain(ticket: Pick<PendingTicket, "key" | "address">, ms: number): void {
@@ -170,8 +175,9 @@ export function openDispatch(options: DispatchOptions): Dispatch {
       return lookAgain(ticket, MAX_TROUBLE_MS);
     }
     if (count > MAX_TROUBLES || error.kind !== "transient") {
-      const untilMs = clock.monotonicMs() + LEFT_ALONE_LEASES * world.clocks.leaseMs;
-      if (error.kind !== "transient") leftAlone.set(ticket.key, untilMs);
+      if (error.kind !== "transient") leaveAlone(ticket.key);
+      // The sweep finds it again, or somebody else ends it: nothing is remembered of it here.
+      troubles.delete(ticket.key);
       world.listener({ type: "item-troubled", job_id, item_id, run, error });
       return;
     }
