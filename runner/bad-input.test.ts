@@ -93,6 +93,27 @@ const statusOf = async (store: ObjectStore): Promise<string> => {
   return (JSON.parse(Buffer.from(body).toString("utf8")) as { status: string }).status;
 };
 
+describe("a ticket whose bytes are damaged on their way", () => {
+  test("is not taken away: it is read again, and its item is worked on", async () => {
+    const memory = openMemoryStore();
+    const ticket = await submit(memory);
+    let reads = 0;
+    const get = async (...call: Parameters<typeof memory.get>) => {
+      const found = await memory.get(...call);
+      if (call[0] !== ticket || reads++ > 0) return found;
+      return { ...found, body: Buffer.from(found?.body ?? "").fill("?", 0, 1) };
+    };
+    const store: ObjectStore = { ...memory, get: get as ObjectStore["get"] };
+    const { runner, events } = await open(store);
+    runner.hint(ticket);
+    await until(() => events.some(({ type }) => type === "item-ended"), "its end");
+    await runner[Symbol.asyncDispose]();
+
+    assert.equal(await statusOf(memory), "complete");
+    assert.deepEqual(await keysUnder(memory, "sys/poison/"), []);
+  });
+});
+
 describe("a ticket that lies", () => {
   const lies: Record<string, Uint8Array> = {
     "is not JSON": Buffer.from("not a ticket"),

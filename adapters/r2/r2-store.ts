@@ -3,11 +3,14 @@
  * thousands of times is signed and sent here (signed-requests.ts), the rest is the SDK's
  * (sdk-requests.ts), which is loaded when it is first needed. developers.cloudflare.com/r2/api/s3
  */
+import { hash } from "node:crypto";
+
 import { ClipscribeError, isKind } from "../../core/errors.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import { MIN_PART_BYTES } from "../../ports/object-store.ts";
 import type {
   GetOptions,
+  ObjectInfo,
   ObjectStore,
   SendOptions,
   StoredObject,
@@ -70,7 +73,9 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
     async get(key: ObjectKey, get: GetOptions = {}): Promise<StoredObject> {
       const found = await requests.get(key, get);
       if (found === undefined) return undefined as unknown as StoredObject;
-      return { ...infoOf(key, found, found.body.length), body: found.body };
+      const info = infoOf(key, found, found.body.length);
+      if (options.etags === "md5" && get.range === undefined) assertBytes(info, found.body);
+      return { ...info, body: found.body };
     },
 
     async getStream(key, get = {}) {
@@ -149,6 +154,15 @@ export function openR2Store(options: R2Options): ObjectStore & Disposable {
       throw describeS3Error(error, { key, bucket, signal });
     }
   }
+}
+
+/** An object that was sent in one piece is called by its MD5. What a record says is acted upon. */
+function assertBytes({ key, etag }: ObjectInfo, body: Uint8Array): void {
+  if (!/^[0-9a-f]{32}$/.test(etag) || hash("md5", body, "hex") === etag) return;
+  throw new ClipscribeError("transient", "an answer's bytes are not the object's", {
+    details: { key },
+    hint: "something between this machine and R2_ENDPOINT damages what it passes on",
+  });
 }
 
 /**
