@@ -9,14 +9,13 @@
 import { ClipscribeError } from "./errors.ts";
 import type { Lane } from "./ids.ts";
 import type { Jurisdiction } from "./r2-endpoint.ts";
+import { DEFAULT_RETENTION } from "./retention.ts";
 
 export const LANES: readonly Lane[] = ["urgent", "batch"];
 
 /** Not CopyObject: rclone changes a time by copying an object onto itself. */
 export const WANTED_ACTIONS = ["PutObject", "CompleteMultipartUpload"] as const;
 
-/** Sources and drops: a month to look again; blobs: three, each use renews them. */
-export const DEFAULT_RETENTION = { sourceDays: 30, blobDays: 90 } as const;
 /** Parts that nobody completes are billed; an upload that was interrupted goes on within hours. */
 const UNFINISHED_UPLOAD_DAYS = 1;
 const DAY_S = 24 * 60 * 60;

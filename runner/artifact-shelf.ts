@@ -14,9 +14,12 @@ import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { ObjectKey, UserKeys } from "../core/keys.ts";
 import type { CachedArtifact } from "../core/records.ts";
-import type { ObjectStore } from "../ports/object-store.ts";
+import { isToRenew } from "../core/retention.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ObjectInfo, ObjectStore } from "../ports/object-store.ts";
 import type { MadeArtifact } from "../ports/stage-pool.ts";
 import type { Defences } from "./defences.ts";
+import type { RunnerWorld } from "./world.ts";
 
 /** A text up to this size costs less inside its cache entry than as an object of its own. */
 export const INLINE_BYTES = 16 * 1024;
@@ -36,7 +39,7 @@ export class ArtifactLost extends ClipscribeError {
 export interface ArtifactShelf {
   /** Keeps what a stage made. A file that changed since it was hashed: @throws `contract`. */
   keep(made: MadeArtifact, signal: AbortSignal): Promise<CachedArtifact>;
-  /** Tells whether it is there, without reading it. */
+  /** Tells whether it is there, without reading it but to renew it. */
   has(artifact: CachedArtifact, signal: AbortSignal): Promise<boolean>;
   /** @throws ArtifactLost. */
   readText(artifact: CachedArtifact, signal: AbortSignal): Promise<string>;
@@ -54,7 +57,12 @@ export function openArtifactShelf(
   store: ObjectStore,
   keys: UserKeys,
   defences: Defences,
+  /** Of a bucket that deletes blobs by their age; without one, nothing is renewed. */
+  clock?: Pick<Clock, "now">,
 ): ArtifactShelf {
+  const isOld = ({ key, modifiedAt }: ObjectInfo): boolean =>
+    clock !== undefined && isToRenew(key, modifiedAt, clock.now());
+
   /** Content-addressed: whoever was first wrote the same bytes, unless they were damaged since. */
   async function keepOnce(
     made: { sha256: Sha256; size: number },
@@ -67,8 +75,16 @@ export function openArtifactShelf(
     } catch (error) {
       if (!isKind(error, "conflict")) throw error;
       const there = await store.head(key, { signal });
-      if (there?.sizeBytes !== made.size) await put(key, undefined);
+      if (there?.sizeBytes !== made.size || isOld(there)) await put(key, undefined);
     }
+  }
+
+  /** Sends the same bytes again, which is younger then. @throws ArtifactLost. */
+  async function renew(sha256: Sha256, signal: AbortSignal): Promise<void> {
+    const key = keys.blob(sha256);
+    const { body } = await openBlob(store, key, sha256, signal);
+    const lost = (): Error => new ArtifactLost(sha256, "damaged");
+    await store.putStream(key, checked(body, sha256, lost), { signal });
   }
 
   async function keepBytes(sha256: Sha256, body: Uint8Array, signal: AbortSignal): Promise<void> {
@@ -84,7 +100,7 @@ export function openArtifactShelf(
       return keepBytes(made.sha256, body, signal);
     }
     const there = await store.head(keys.blob(made.sha256), { signal });
-    if (there?.sizeBytes === made.sizeBytes) return;
+    if (there?.sizeBytes === made.sizeBytes && !isOld(there)) return;
     const put = (key: ObjectKey, ifMatch: null | undefined): Promise<unknown> => {
       const body = createReadStream(path, { highWaterMark: WHOLE_BYTES });
       return store.putStream(key, checked(body, made.sha256, changed), { ifMatch, signal });
@@ -111,7 +127,15 @@ export function openArtifactShelf(
     async has(artifact, signal) {
       if (artifact.inline !== null) return true;
       const info = await store.head(keys.blob(artifact.sha256), { signal });
-      return info?.sizeBytes === artifact.size;
+      if (info?.sizeBytes !== artifact.size) return false;
+      if (!isOld(info)) return true;
+      try {
+        await renew(artifact.sha256, signal);
+        return true;
+      } catch (error) {
+        if (error instanceof ArtifactLost) return false;
+        throw error;
+      }
     },
 
     async readText(artifact, signal) {
@@ -157,6 +181,11 @@ export function openArtifactShelf(
 
     discard: (sha256, signal) => store.delete(keys.blob(sha256), { signal }),
   };
+}
+
+/** A shelf's clock: of a bucket, which other machines share. A folder here deletes nothing by itself. */
+export function clockOfBucket(world: Pick<RunnerWorld, "processes" | "clock">): Clock | undefined {
+  return world.processes === null ? world.clock : undefined;
 }
 
 async function readBlob(

@@ -3,7 +3,7 @@ import { monthlyCost } from "../../core/account-cost.ts";
 import type { MonthlyCost } from "../../core/account-cost.ts";
 import { planAccount } from "../../core/account-plan.ts";
 import type { AccountPlan } from "../../core/account-plan.ts";
-import { DEFAULT_RETENTION } from "../../core/account-wanted.ts";
+import { DEFAULT_RETENTION } from "../../core/retention.ts";
 import { EXIT } from "../../core/exit-codes.ts";
 import type { Io } from "../io.ts";
 import { hangText } from "../ui/wrap-text.ts";
