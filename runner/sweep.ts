@@ -15,9 +15,12 @@ import type { Etag } from "../ports/object-store.ts";
 import type { Liveness } from "./liveness.ts";
 import type { RunnerWorld } from "./world.ts";
 
+const ALL_LANES = "inbox/";
+const URGENT = `${ALL_LANES}urgent/`;
+
 /** A pass reads so many keys at most: ten pages of R2. */
 const MAX_KEYS_A_PASS = 10_000;
-/** A pass has so many tickets looked at, each a read or two. */
+/** And has so many tickets looked at, each a read or two. */
 const MAX_LOOKS_A_PASS = 2_000;
 
 const SweepRecord = z.object({
@@ -35,7 +38,7 @@ export interface SweepOptions {
   liveness: Liveness;
   /** Every ticket under it is looked at, each pass from the start; null: all, by the shared cursor. */
   prefix: string | null;
-  /** Returns false once nothing more can be taken on. */
+  /** Takes a ticket on; returns false once nothing more can be. */
   look: (key: string, address: TicketAddress) => boolean;
   /** Younger tickets are left alone; default: two leases. */
   minAgeMs?: number;
@@ -44,23 +47,42 @@ export interface SweepOptions {
 
 export async function sweepOnce(options: SweepOptions): Promise<void> {
   if (options.prefix !== null) {
-    await walk(options, options.prefix, undefined);
+    await walkLanes(options, options.prefix, null);
     return;
   }
   const taken = await takeCursor(options);
   if (taken === undefined) return;
-  const cursor = await walk(options, "inbox/", taken.cursor ?? undefined);
+  const cursor = await walkLanes(options, ALL_LANES, taken.cursor);
   await putRecord(options.world, { owner: null, cursor }, taken.etag).catch((error: unknown) => {
     if (!isKind(error, "conflict")) throw error;
   });
 }
 
-/** Returns where to go on, or null at the end of the listing. */
+/**
+ * Batch tickets are listed first, and no backlog of theirs hides an urgent one: a walk that ends
+ * among them looks at the urgent ones all the same. Returns where to go on, or null: at the start.
+ */
+async function walkLanes(
+  options: SweepOptions,
+  prefix: string,
+  cursor: string | null,
+): Promise<string | null> {
+  const { last, isFull } = await walk(options, prefix, cursor ?? undefined);
+  if (prefix !== ALL_LANES || last === null) return last;
+  if (!last.startsWith(URGENT)) {
+    await walk(options, URGENT, undefined);
+    return last;
+  }
+  // Nor do urgent ones without end hide a batch ticket: the next walk begins with these.
+  return isFull ? null : last;
+}
+
+/** `last`: where to go on, or null at the end of the listing. */
 async function walk(
   { world, liveness, look, signal, minAgeMs = 2 * world.clocks.leaseMs }: SweepOptions,
   prefix: string,
   startAfter: string | undefined,
-): Promise<string | null> {
+): Promise<{ last: string | null; isFull: boolean }> {
   const youngest = liveness.storeNow().getTime() - minAgeMs;
   let keys = 0;
   let looks = 0;
@@ -69,16 +91,16 @@ async function walk(
   const options = { signal, onUnusable, ...(startAfter !== undefined && { startAfter }) };
   let last = startAfter ?? null;
   for await (const { key, modifiedAt } of world.store.list(prefix, options)) {
-    if (keys++ >= MAX_KEYS_A_PASS || looks >= MAX_LOOKS_A_PASS) return last;
+    if (keys++ >= MAX_KEYS_A_PASS || looks >= MAX_LOOKS_A_PASS) return { last, isFull: false };
+    last = key;
     const address = parseTicketKey(key);
     // Younger ones have their event under way, or a runner that just took them.
     const isYoung = minAgeMs > 0 && modifiedAt.getTime() > youngest;
     if (address === undefined || isYoung) continue;
     looks++;
-    if (!look(key, address)) return last;
-    last = key;
+    if (!look(key, address)) return { last, isFull: true };
   }
-  return null;
+  return { last: null, isFull: false };
 }
 
 async function takeCursor({
