@@ -143,7 +143,7 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     cores: 2,
     items: 2,
     workDir: mkdtempSync(join(tmpdir(), "clipscribe-engine-")),
-    clocks: { leaseMs: 1_000, sweepMs: 200, stallMs: 600_000 },
+    clocks: { leaseMs: 1_000, sweepMs: 200, pollMs: 3_600_000, stallMs: 600_000 },
     defences: { ...ALL_DEFENCES, ...options.defences },
     listener: options.listener ?? (() => undefined),
   };

@@ -147,6 +147,7 @@ function describeOffice({
   user,
   leaseMs,
   sweepMs,
+  pollMs,
   stallMs,
 }: Settings): Omit<OfficeWorld, "store" | "log" | "mail" | "processes"> {
   return {
@@ -155,7 +156,7 @@ function describeOffice({
     version: readVersion(),
     clock: systemClock,
     random: Math.random,
-    clocks: { leaseMs, sweepMs, stallMs },
+    clocks: { leaseMs, sweepMs, pollMs, stallMs },
   };
 }
 

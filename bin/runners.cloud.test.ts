@@ -115,6 +115,35 @@ describe("runners on a bucket with events", () => {
     assert.equal(state?.status, "complete");
   });
 
+  test("a bucket without any queue is listed: two runners share a job long before a sweep", async (t) => {
+    const { cloud, digest, media } = await world(t);
+    const env = {
+      CLIPSCRIBE_QUEUE: "poll",
+      CLIPSCRIBE_POLL_MS: "200",
+      // Of use to nobody here: what is found is found by the listing.
+      CLIPSCRIBE_LEASE_MS: "60000",
+      CLIPSCRIBE_SWEEP_MS: "3600000",
+      CLOUDFLARE_API_TOKEN: "",
+    };
+    cloud.startRunner("one", { env });
+    cloud.startRunner("two", { env });
+    const names = ["a", "b", "c", "d", "bad", "e"];
+    const job = "20261124-2200-polled-7f3a";
+    await cloud.submit(job, "batch", digest, media(names));
+
+    const states = await until(allEnded(cloud, job, names), "the job's end");
+
+    assert.deepEqual(
+      states.map((state) => state?.status),
+      ["complete", "complete", "complete", "complete", "failed", "complete"],
+    );
+    // Each was claimed once: who came second left it alone.
+    assert.deepEqual(
+      states.map((state) => state?.epoch),
+      states.map(() => 1),
+    );
+  });
+
   test("a store that does not heed conditions is refused at the start", async (t) => {
     const { cloud } = await world(t);
     await cloud.setFaults({ s3: { ignore_conditions: true } });

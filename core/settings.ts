@@ -73,7 +73,7 @@ export const SETTINGS: readonly SettingSpec[] = [
   {
     name: "CLIPSCRIBE_POLL_MS",
     fallback: "5000",
-    about: "longest wait between two pulls of a queue",
+    about: "longest wait between two pulls of a queue, or two listings without one",
     problem: milliseconds,
   },
   {

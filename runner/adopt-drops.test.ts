@@ -57,7 +57,7 @@ function worldOf(
     ...base,
     drops,
     sources: dropsFrom(drops, base.sources),
-    clocks: { leaseMs: 1_000, sweepMs: 20, stallMs: 600_000 },
+    clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
     ...rest,
   };
   return { world, dir };

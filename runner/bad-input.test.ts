@@ -153,7 +153,7 @@ describe("a ticket that lies", () => {
     await submit(store);
     await store.put(TICKET, json({ ...ticketOf(), info: { file_name: "x".repeat(1_000_000) } }));
     const { runner, events } = await open(store, {
-      clocks: { leaseMs: 1_000, sweepMs: 20, stallMs: 600_000 },
+      clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
     });
     runner.hint(TICKET);
     await until(() => events.length > 0, "the trouble");
@@ -211,7 +211,7 @@ describe("what is in the bucket", () => {
     const newer = json({ ...queueItem(ticketOf(), new Date()), schema: 2 });
     await store.put(KEYS.item(JOB, ITEM), newer);
     const { runner, events } = await open(store, {
-      clocks: { leaseMs: 1_000, sweepMs: 20, stallMs: 600_000 },
+      clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
     });
     runner.hint(TICKET);
     await until(() => events.length > 0, "the trouble");

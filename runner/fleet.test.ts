@@ -14,7 +14,7 @@ import type { Runner } from "./runner.ts";
 import type { RunnerWorld } from "./world.ts";
 
 /** Long enough that a busy machine makes nobody look dead. */
-const CLOCKS = { leaseMs: 1_500, sweepMs: 50, stallMs: 600_000 };
+const CLOCKS = { leaseMs: 1_500, sweepMs: 50, pollMs: 3_600_000, stallMs: 600_000 };
 const ignore = { onDeath: () => undefined, onFleetChange: () => undefined };
 
 async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
@@ -121,7 +121,7 @@ describe("a fleet", () => {
     const store = openMemoryStore();
     let isGone = false;
     const processes = { self: { pid: 1, boot: "b" }, host: "here", isGone: () => isGone };
-    const long = { leaseMs: 4_000, sweepMs: 50, stallMs: 600_000 };
+    const long = { leaseMs: 4_000, sweepMs: 50, pollMs: 3_600_000, stallMs: 600_000 };
     await put(store, {
       ...record("runner-a", "alive"),
       host: "here",

@@ -26,7 +26,7 @@ import type { RunnerWorld } from "./world.ts";
 
 const everything = { sweepPrefix: null, accepts: () => true };
 /** Long enough that a busy machine makes nobody look dead. */
-const CLOCKS = { leaseMs: 30_000, sweepMs: 500, stallMs: 600_000 };
+const CLOCKS = { leaseMs: 30_000, sweepMs: 500, pollMs: 3_600_000, stallMs: 600_000 };
 
 async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (let look = 0; look < 4_000; look++) {
@@ -63,7 +63,7 @@ function twoStages(
   };
   const world: RunnerWorld = {
     ...base,
-    clocks: { leaseMs: 1_500, sweepMs: 50, stallMs: 600_000 },
+    clocks: { leaseMs: 1_500, sweepMs: 50, pollMs: 3_600_000, stallMs: 600_000 },
     pipelines: { current: () => pipeline, find: () => Promise.resolve(pipeline) },
     pool: {
       ...base.pool,

@@ -3,13 +3,15 @@
  * on them, and finishes their tails.
  *
  * ```
- *  pull-lane ─────┐
+ *  pull-lane or ──┐
+ *  list-lane      │
  *  keep-sweeping ─┼─► dispatch ─► handle-ticket: claimTicket ─► workItem ─► runTail
  *  hint, drops ───┘   (slot taken ──────────────────────────► released)
  * ```
  */
 import { setMaxListeners } from "node:events";
 
+import { Lane } from "../core/ids.ts";
 import { keysOf, parseTicketKey } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
@@ -24,6 +26,7 @@ import { nameOfItem } from "./item-name.ts";
 import { openJobMetadata } from "./job-metadata.ts";
 import { openJobRows } from "./job-rows.ts";
 import { openSweeping } from "./keep-sweeping.ts";
+import { listLane } from "./list-lane.ts";
 import { openLiveness } from "./liveness.ts";
 import type { Liveness } from "./liveness.ts";
 import { openMailRoom } from "./mail-room.ts";
@@ -180,9 +183,13 @@ function startLoops(parts: Parts, base: RunnerBase): Promise<void>[] {
     onFleetChange: () => shop.adjustPools(),
   });
   const pulling = { world, dispatch, messages, accepts, adoptions, stopping };
+  const listing = { world, keys, dispatch, liveness, accepts, stopping };
   return [
-    pullLane(pulling, "urgent"),
-    pullLane(pulling, "batch"),
+    ...Lane.options.map(async (lane) => {
+      if (world.queues[lane] !== undefined) return pullLane(pulling, lane);
+      // Who looks after one job of its own is told of its tickets.
+      return looksAfterAll(scope) ? listLane(listing, lane) : undefined;
+    }),
     sweeping.keepSweeping(liveness),
     watchControl(world, jobs, active, stopping),
     ...(looksAfterAll(scope) ? [watchdog.watch()] : []),

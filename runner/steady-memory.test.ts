@@ -40,7 +40,7 @@ describe("a runner's memory", () => {
     const world: RunnerWorld = {
       ...base,
       items: 8,
-      clocks: { leaseMs: 5_000, sweepMs: 60_000, stallMs: 600_000 },
+      clocks: { leaseMs: 5_000, sweepMs: 60_000, pollMs: 3_600_000, stallMs: 600_000 },
       listener: ({ type }) => {
         if (type === "item-ended") waiting.get(++ended)?.();
       },

@@ -11,7 +11,7 @@ import { openRunner } from "./runner.ts";
 import type { RunnerEvent } from "./runner-events.ts";
 import type { RunnerWorld } from "./world.ts";
 
-const CLOCKS = { leaseMs: 1_200, sweepMs: 30, stallMs: 400 };
+const CLOCKS = { leaseMs: 1_200, sweepMs: 30, pollMs: 3_600_000, stallMs: 400 };
 const everything = { sweepPrefix: null, accepts: () => true };
 
 /** A pipeline whose stages may take so long. */

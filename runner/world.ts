@@ -50,6 +50,8 @@ export interface RunnerClocks {
   /** Others take this runner for dead when its record stood still for so long. */
   leaseMs: number;
   sweepMs: number;
+  /** Between two looks at the tickets of a lane that has no queue. */
+  pollMs: number;
   /** A runner that gets nothing done for so long ends. */
   stallMs: number;
 }
