@@ -1,4 +1,5 @@
 /** Scenarios of a fleet: what more than one runner, or a queue that fails, does to an item. */
+import { systemClock } from "../adapters/system/system-clock.ts";
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
 import { settleOnce } from "../core/money.ts";
 import type { PaidAnswer } from "../core/stage.ts";
@@ -179,6 +180,17 @@ export const stolenWork: Scenario = async (defences) => {
   return claims.length === 1 ? [] : [`${claims.join(" and ")} worked on one item at once`];
 };
 
+/** A queue that loses all it is told. */
+const lossyQueue: EventQueue = {
+  send: async () => undefined,
+  async pull({ waitMs = 0, signal }) {
+    await systemClock.sleep(waitMs, signal).catch(() => undefined);
+    return [];
+  },
+  ack: async () => undefined,
+  retry: async () => undefined,
+};
+
 /** A ticket whose event never comes. */
 export const lostEvent: Scenario = async (defences) => {
   const store = openMemoryStore();
@@ -186,6 +198,7 @@ export const lostEvent: Scenario = async (defences) => {
   const ended = Promise.withResolvers<boolean>();
   const world = engineWorld({
     store,
+    queue: lossyQueue,
     defences,
     listener: ({ type }) => type === "item-ended" && ended.resolve(true),
   });
