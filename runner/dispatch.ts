@@ -47,6 +47,8 @@ export interface Dispatch {
   isBusy(address: TicketAddress): boolean;
   /** True while any ticket is in hand, or has a slot to wait for. */
   hasWork(): boolean;
+  /** True once it takes nothing more on. */
+  readonly isRetiring: boolean;
   /** Takes nothing more on; resolves when the messages of what waits for a slot are others'. */
   retire(): Promise<void>;
   /** Resolves when all that is under way now has ended. */
@@ -201,6 +203,9 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     waitForChange: async () => new Promise<void>((resolve) => waiting.push(resolve)),
     isBusy: (address) => busy.has(nameOfItem(address)),
     hasWork: () => busy.size > 0 || pending.count("urgent") + pending.count("batch") > 0,
+    get isRetiring() {
+      return isRetiring;
+    },
     async retire() {
       isRetiring = true;
       const waiting = pending.takeAll();

@@ -176,6 +176,44 @@ describe("a fleet", () => {
   });
 });
 
+describe("a runner that ends what it has, and takes nothing more on", () => {
+  test("leaves the sweep to others: its cursor moves past nothing that it finds", async () => {
+    const store = openMemoryStore();
+    const world = worldOf(store, "runner-a");
+    const begun = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<void>();
+    const pool: typeof world.pool = {
+      ...world.pool,
+      async run(...task) {
+        begun.resolve();
+        await end.promise;
+        return world.pool.run(...task);
+      },
+    };
+    await using leaving = await openRunner(
+      { ...world, pool },
+      { sweepPrefix: null, accepts: () => true },
+    );
+    const [first] = await submitMany(store, 1);
+    leaving.hint(first ?? "");
+    await begun.promise;
+    const retired = leaving.retire(60_000);
+    // A pass that had begun may end.
+    await world.clock.sleep(4 * CLOCKS.sweepMs);
+    const before = await sweptAt(store);
+    await world.clock.sleep(10 * CLOCKS.sweepMs);
+    const after = await sweptAt(store);
+    end.resolve();
+    await retired;
+
+    assert.equal(after, before);
+  });
+});
+
+async function sweptAt(store: ObjectStore): Promise<string | undefined> {
+  return (await store.head(systemKeys.sweep))?.etag;
+}
+
 async function countUnder(store: ObjectStore, prefix: string): Promise<number> {
   let count = 0;
   for await (const _ of store.list(prefix)) count++;

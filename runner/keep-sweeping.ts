@@ -22,7 +22,7 @@ export interface SweepingOptions {
 }
 
 export interface Sweeping {
-  /** Resolves once it is told to stop. */
+  /** Resolves once it is told to stop, or at the first pass after nothing more is taken on. */
   keepSweeping(liveness: Liveness): Promise<void>;
   /** A runner has died: its items need not wait to be swept, nor to be older. */
   takeOver(liveness: Liveness, items: readonly string[]): Promise<void>;
@@ -63,7 +63,8 @@ export function openSweeping(options: SweepingOptions): Sweeping {
       let dropsFrom: string | undefined;
       while (!signal.aborted) {
         await world.clock.sleep(world.clocks.sweepMs, signal).catch(() => undefined);
-        if (signal.aborted || !world.defences.sweep) return;
+        // Who takes nothing more on would move the cursor past what it finds.
+        if (signal.aborted || dispatch.isRetiring || !world.defences.sweep) return;
         await sweep(liveness, options.prefix);
         if (adoptions === null) continue;
         await unlessStopped("the dropped files could not be listed", async () => {
