@@ -224,7 +224,7 @@ async function control(verb: "cancel" | "resume", job: string): Promise<boolean>
 /** Returns what has not ended in time. */
 async function waitUntilEnded(): Promise<string[]> {
   for (;;) {
-    const waiting = await reader.list("inbox/");
+    const waiting = [...(await reader.list("inbox/")), ...(await reader.list("outbox/"))];
     if (waiting.length === 0) return [];
     if (Date.now() - startedMs > MAX_MS) return waiting.map((key) => `${key} has not ended`);
     await delay(1_000);

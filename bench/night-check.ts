@@ -34,7 +34,7 @@ export async function checkBucket(
   const { user } = reader;
   const keys = await reader.list("");
   const problems = [
-    ...keys.filter((key) => key.startsWith("inbox/")).map((key) => `${key} is still there`),
+    ...keys.filter((key) => /^(?:inbox|outbox)\//.test(key)).map((key) => `${key} is still there`),
     ...keys.filter((key) => key.startsWith("sys/poison/")).map((key) => `${key}: was unreadable`),
     ...keys.filter((key) => !isInRoom(key, user)).map((key) => `${key} lies in no room`),
   ];
@@ -62,6 +62,10 @@ export async function checkBucket(
     if (text !== undefined && said !== text) problems.push(`${name} says ${said?.slice(0, 80)}`);
   });
   for (const name of texts.keys()) if (!seen.has(name)) problems.push(`${name} has no state`);
+  const told = new Set(keys.filter((key) => key.includes("/messages/")).map(jobOf));
+  for (const job of new Set(keys.filter(isState).map(jobOf))) {
+    if (!told.has(job)) problems.push(`${job} has ended, and nobody was told`);
+  }
   for (const key of shown) problems.push(`${key} belongs to no manifest`);
   const spoken = keys.filter((key) => !/^(?:blobs|sources)\//.test(key));
   await eachOf(spoken, async (key) => {
@@ -70,6 +74,9 @@ export async function checkBucket(
   });
   return { problems, published };
 }
+
+/** Of what lies under `jobs/`. */
+const jobOf = (key: string): string => key.split("/")[2] ?? "";
 
 const isState = (key: string): boolean => /^jobs\/[^/]+\/[^/]+\/items\//.test(key);
 
