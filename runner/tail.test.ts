@@ -149,6 +149,23 @@ describe("a tail", () => {
     assert.equal(files[FILE], "of run 2");
   });
 
+  test("of an older run is over, too, where the blobs of what is published have expired", async () => {
+    const store = openMemoryStore();
+    const ticket = await submit(store);
+    const { ref, manifest } = await publish(store, 2, { [FILE]: "of run 2" });
+    for (const { sha256 } of [ref, ...manifest.files]) await store.delete(KEYS.blob(sha256));
+    await using runner = await openRunner(engineWorld({ store }), {
+      sweepPrefix: "inbox/",
+      accepts: () => true,
+    });
+    runner.hint(ticket);
+    for (let look = 0; look < 500 && (await store.head(ticket)) !== undefined; look++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+
+    assert.equal(await store.head(ticket), undefined);
+  });
+
   test("of a run that ends well takes away what dead/ says of the one before", async () => {
     const store = openMemoryStore();
     await submit(store);
