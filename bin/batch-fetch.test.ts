@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import type { SpawnSyncReturns } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { openDiskStore } from "../adapters/disk/disk-store.ts";
+import { makeHome } from "../bench/campaign-world.ts";
 import { ItemId } from "../core/ids.ts";
 import { queueItem } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
@@ -165,4 +167,37 @@ describe("batch fetch", () => {
       assert.ok(!existsSync(join(dir, "stolen")));
     });
   }
+
+  test("brings a job whose blobs have expired: its published files have not", async (t) => {
+    const home = makeHome({ stages: 3, items: 2 });
+    t.after(home.remove);
+    const clipscribe = (...args: string[]): SpawnSyncReturns<string> =>
+      spawnSync(process.execPath, [join(import.meta.dirname, "clipscribe.ts"), ...args], {
+        cwd: home.dir,
+        env: { PATH: process.env["PATH"], HOME: home.dir, CLIPSCRIBE_HOME: home.home },
+        encoding: "utf8",
+      });
+    const ran = clipscribe("run", home.inbox, "--pipeline", home.pipeline, "--quiet");
+    const folder = ran.stdout.trim().split("\n").at(-1) ?? "";
+    const before = readAll(folder);
+    assert.ok(before.has("digest.md") && before.has(join("item-0", "big.txt")));
+    rmSync(join(home.home, "store", "blobs"), { recursive: true });
+    rmSync(folder, { recursive: true });
+
+    const fetched = clipscribe("batch", "fetch", basename(folder));
+
+    assert.equal(fetched.status, 0, fetched.stderr);
+    assert.deepEqual(readAll(folder), before);
+  });
 });
+
+function readAll(folder: string): Map<string, string> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return new Map(
+    files.map(({ parentPath, name }) => {
+      const path = join(parentPath, name);
+      return [relative(folder, path), readFileSync(path, "utf8")];
+    }),
+  );
+}

@@ -9,7 +9,7 @@ import type { ItemId, JobId, Sha256 } from "../core/ids.ts";
 import { KnowledgeGraph } from "../core/intelligence.ts";
 import { describeJob } from "../core/job-digest.ts";
 import type { ItemFacts } from "../core/job-digest.ts";
-import type { UserKeys } from "../core/keys.ts";
+import type { ObjectKey, UserKeys } from "../core/keys.ts";
 import { createGraphMerger } from "../core/merge-graphs.ts";
 import type { Digest } from "../core/message-records.ts";
 import { BudgetBook, Manifest } from "../core/records.ts";
@@ -103,7 +103,8 @@ async function readFacts(
   }
   if (row.manifest === null) return { facts, graph: null };
   try {
-    const body = await readBlob(reading, row.manifest.sha256);
+    const at = (name: string): ObjectKey => reading.keys.result(job, item, name);
+    const body = await readPublished(reading, row.manifest.sha256, at("manifest.json"));
     const { files, info, missing } = Manifest.parse(JSON.parse(body));
     const names = new Set(files.map(({ path }) => path));
     facts.title = info.title;
@@ -117,7 +118,7 @@ async function readFacts(
     if (graph.size > MAX_GRAPH_BYTES) {
       return { facts, graph: new ClipscribeError("contract", "its graph is too large") };
     }
-    const value: unknown = JSON.parse(await readBlob(reading, graph.sha256));
+    const value: unknown = JSON.parse(await readPublished(reading, graph.sha256, at(GRAPH_FILE)));
     return { facts, graph: KnowledgeGraph.parse(value) };
   } catch (thrown) {
     const error = asClipscribeError(thrown);
@@ -145,8 +146,14 @@ async function readError(
   }
 }
 
-async function readBlob({ store, keys, signal }: Reading, sha256: Sha256): Promise<string> {
-  const { body } = await store.get(keys.blob(sha256), { signal });
+/** An item that was published long ago has no blobs any more: its copies are read, if they are whole. */
+async function readPublished(
+  { store, keys, signal }: Reading,
+  sha256: Sha256,
+  copy: ObjectKey,
+): Promise<string> {
+  const blob = await getIfPresent(store, keys.blob(sha256), { signal });
+  const { body } = blob ?? (await store.get(copy, { signal }));
   if (sha256Of(body) === sha256) return Buffer.from(body).toString("utf8");
   throw new ClipscribeError("contract", "what was published is damaged in the store");
 }

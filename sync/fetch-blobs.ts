@@ -1,6 +1,7 @@
 /**
  * Published bytes on their way from the bucket: compared with their SHA-256, read once more where they
- * differ, and goes on where a file was left half written.
+ * differ, and gone on with where a file was left half written. Blobs are deleted 90 days after their last
+ * use, published files are not: where a blob is gone, its copy under `results/` is as good, if it is whole.
  */
 import { createHash } from "node:crypto";
 import { createReadStream, rmSync, statSync } from "node:fs";
@@ -10,6 +11,7 @@ import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { Sha256, UserId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
+import type { ObjectKey } from "../core/keys.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import { writeFlushed } from "./write-flushed.ts";
 
@@ -24,6 +26,8 @@ export interface Blobs {
   store: ObjectStore;
   user: UserId;
   signal?: AbortSignal | undefined;
+  /** Where copies were published, by their SHA-256. */
+  copies?: ReadonlyMap<Sha256, ObjectKey>;
 }
 
 /**
@@ -31,17 +35,32 @@ export interface Blobs {
  *
  * @throws `missing`; `contract` where the store's copy is damaged: it is deleted, to be made anew.
  */
-export async function readBlob(
-  { store, user, signal }: Blobs,
-  sha256: Sha256,
-  size = 0,
-): Promise<Uint8Array> {
-  const key = keysOf(user).blob(sha256);
+export async function readBlob(blobs: Blobs, sha256: Sha256, size = 0): Promise<Uint8Array> {
+  const { store, signal } = blobs;
   const range = size > 0 ? { start: 0, end: size } : undefined;
-  for (let attempt = 1; ; attempt++) {
-    const { body, etag } = await store.get(key, { range, signal });
-    if (sha256Of(body) === sha256) return body;
-    if (attempt === TRIES) throw await damaged({ store, user, signal }, sha256, etag);
+  return blobOrCopy(blobs, sha256, async (key) => {
+    for (let attempt = 1; ; attempt++) {
+      const { body, etag } = await store.get(key, { range, signal });
+      if (sha256Of(body) === sha256) return body;
+      if (attempt === TRIES) throw await damaged(blobs, sha256, etag);
+    }
+  });
+}
+
+/** Reads the blob or, where it is gone, its published copy. A copy that is no longer one is nothing. */
+async function blobOrCopy<Value>(
+  { user, copies }: Blobs,
+  sha256: Sha256,
+  read: (key: ObjectKey) => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await read(keysOf(user).blob(sha256));
+  } catch (error) {
+    const copy = copies?.get(sha256);
+    if (copy === undefined || !isKind(error, "missing")) throw error;
+    return read(copy).catch((trouble: unknown) => {
+      throw isKind(trouble, "missing", "contract") ? error : trouble;
+    });
   }
 }
 
@@ -56,12 +75,14 @@ export async function fetchBlob(
   if (blob.size <= WHOLE_BYTES) {
     return writeFlushed(path, await readBlob(blobs, blob.sha256, blob.size));
   }
-  for (let attempt = 1; ; attempt++) {
-    const read = await writeFrom(blobs, blob, path, 0);
-    if (read.sha256 === blob.sha256) return;
-    rmSync(path);
-    if (attempt === TRIES) throw await damaged(blobs, blob.sha256, read.etag);
-  }
+  return blobOrCopy(blobs, blob.sha256, async (key) => {
+    for (let attempt = 1; ; attempt++) {
+      const read = await writeFrom(blobs, { key, size: blob.size }, path, 0);
+      if (read.sha256 === blob.sha256) return;
+      rmSync(path);
+      if (attempt === TRIES) throw await damaged(blobs, blob.sha256, read.etag);
+    }
+  });
 }
 
 /** Completes what an earlier try has left; what does not fit together is begun anew. */
@@ -72,19 +93,22 @@ async function hasRest(
 ): Promise<boolean> {
   const there = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   if (there === 0 || there > blob.size) return false;
-  if (there < blob.size) await writeFrom(blobs, blob, path, there);
-  return (await sha256OfFile(path)) === blob.sha256;
+  const { sha256, size } = blob;
+  if (there < size) {
+    await blobOrCopy(blobs, sha256, async (key) => writeFrom(blobs, { key, size }, path, there));
+  }
+  return (await sha256OfFile(path)) === sha256;
 }
 
 /** Returns the hash of what was read. */
 async function writeFrom(
-  { store, user, signal }: Blobs,
-  { sha256, size }: { sha256: Sha256; size: number },
+  { store, signal }: Blobs,
+  { key, size }: { key: ObjectKey; size: number },
   path: string,
   start: number,
 ): Promise<{ etag: Etag; sha256: string }> {
   const range = start === 0 ? {} : { range: { start } };
-  const { body, etag } = await store.getStream(keysOf(user).blob(sha256), { ...range, signal });
+  const { body, etag } = await store.getStream(key, { ...range, signal });
   const hash = createHash("sha256");
   await using file = await open(path, start === 0 ? "w" : "a", 0o644);
   let taken = start;

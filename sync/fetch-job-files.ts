@@ -43,9 +43,11 @@ export async function fetchJobFiles(
 ): Promise<FetchedJobFiles | undefined> {
   const part = (await readRecord(store, keysOf(user).item(job, JOB_ITEM), JobPart))?.value;
   if (part?.manifest == null) return undefined;
-  const blobs = { store, user };
+  const copies = new Map([[part.manifest.sha256, keysOf(user).jobResult(job, MANIFEST)]]);
+  const blobs = { store, user, copies };
   const body = await readBlob(blobs, part.manifest.sha256);
   const files = parseFiles(body, job);
+  for (const { path, sha256 } of files) copies.set(sha256, keysOf(user).jobResult(job, path));
   const folder = join(resultsDir, job);
   await mkdir(folder, { recursive: true });
   const before = readManifest(folder);

@@ -69,6 +69,21 @@ function watched(store: ObjectStore) {
   return { seen, store: { ...store, ...changed } };
 }
 
+/** What is left of a publish when its blobs have expired. */
+async function loseBlobs(
+  store: ObjectStore,
+  { job_id, item_id, manifest }: Awaited<ReturnType<typeof publishItem>>,
+  files: Readonly<Record<string, Uint8Array>>,
+): Promise<void> {
+  const keys = keysOf(USER);
+  const named = Object.entries(files).map(([path, body]) => [path, sha256Of(body)] as const);
+  if (manifest !== null) named.push(["manifest.json", manifest.sha256]);
+  for (const [path, sha256] of named) {
+    await store.copy(keys.blob(sha256), keys.result(job_id, item_id, path));
+    await store.delete(keys.blob(sha256));
+  }
+}
+
 describe("fetching results", () => {
   test("brings every file under its name, once", async (t) => {
     const dir = folder(t);
@@ -83,6 +98,36 @@ describe("fetching results", () => {
     assert.deepEqual([first.isNew, second.isNew], [true, false]);
     assert.equal(readFileSync(join(first.folder, "clips", "one.vtt"), "utf8"), "WEBVTT");
     assert.deepEqual(readdirSync(join(dir, JOB)), ["talk"]);
+  });
+
+  test("takes the published copies where blobs are gone with their age", async (t) => {
+    const dir = folder(t);
+    const store = openMemoryStore();
+    const files = { "report.md": text("# Report"), "sound.m4a": randomBytes(MEBIBYTE) };
+    const state = await publishItem(store, "talk", files);
+    await loseBlobs(store, state, files);
+
+    const { folder: fetched } = await fetchResults(store, USER, state, dir);
+
+    assert.equal(readFileSync(join(fetched, "report.md"), "utf8"), "# Report");
+    assert.deepEqual(readFileSync(join(fetched, "sound.m4a")), files["sound.m4a"]);
+  });
+
+  test("a copy that is no longer one counts for nothing", async (t) => {
+    const dir = folder(t);
+    const store = openMemoryStore();
+    for (const [item, name, body] of [
+      ["small", "report.md", text("# Report")],
+      ["large", "sound.m4a", randomBytes(MEBIBYTE)],
+    ] as const) {
+      const state = await publishItem(store, item, { [name]: body });
+      await loseBlobs(store, state, { [name]: body });
+      const key = keysOf(USER).result(state.job_id, state.item_id, name);
+      await store.put(key, Buffer.from(body).fill(120));
+
+      await assert.rejects(fetchResults(store, USER, state, dir), hasKind("missing"));
+      assert.deepEqual(readdirSync(join(dir, JOB)), []);
+    }
   });
 
   test("goes on in the middle of a file where it was cut off", async (t) => {

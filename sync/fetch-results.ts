@@ -9,7 +9,8 @@ import { dirname, join } from "node:path";
 import { sha256Of } from "../core/digest.ts";
 import { ClipscribeError, DISK_FULL, asClipscribeError, isKind } from "../core/errors.ts";
 import type { UserId } from "../core/ids.ts";
-import { isPublishedName } from "../core/keys.ts";
+import { isPublishedName, keysOf } from "../core/keys.ts";
+import type { ObjectKey } from "../core/keys.ts";
 import { Manifest } from "../core/records.ts";
 import type { ItemState, ManifestRef } from "../core/records.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -57,9 +58,12 @@ export async function fetchResults(
 ): Promise<FetchedResults> {
   const { manifest: ref } = state;
   if (ref === null) throw new ClipscribeError("bug", "the item has not been published");
-  const blobs: Blobs = { store, user, signal };
+  const copies = new Map([[ref.sha256, copyKey(user, state, MANIFEST)]]);
+  const blobs: Blobs = { store, user, signal, copies };
   const body = await readBlob(blobs, ref.sha256);
   const manifest = readManifest(body, state);
+  if (ref.timestamp !== undefined) copies.set(ref.timestamp, copyKey(user, state, TIMESTAMP));
+  for (const { path, sha256 } of manifest.files) copies.set(sha256, copyKey(user, state, path));
   const jobFolder = join(resultsDir, state.job_id);
   const folder = join(jobFolder, state.item_id);
   if (isWhole(folder, manifest, ref)) return { folder, manifest, isNew: false, keptAs: null };
@@ -86,6 +90,14 @@ export async function fetchResults(
     } else releaseIncoming(incoming);
     throw trouble;
   }
+}
+
+function copyKey(
+  user: UserId,
+  { job_id, item_id }: Pick<ItemState, "job_id" | "item_id">,
+  file: string,
+): ObjectKey {
+  return keysOf(user).result(job_id, item_id, file);
 }
 
 async function fetchFiles(
