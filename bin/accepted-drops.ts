@@ -1,9 +1,12 @@
 /**
- * Which endings a bare drop may have: by the pipeline that holds, and without running anything of it.
+ * What the bucket's rules are made of, which endings a bare drop may have and how long what lies: by the pipeline that holds, and without running anything of it.
  * Runners adopt drops by the pushed one; pipeline.yaml's word counts before the first push.
  */
 import { asClipscribeError } from "../core/errors.ts";
 import { parsePipeline } from "../core/pipeline-parse.ts";
+import type { Pipeline } from "../core/pipeline.ts";
+import { DEFAULT_RETENTION } from "../core/retention.ts";
+import type { Retention } from "../core/retention.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { readPipelineIndex, readPointer } from "../sync/pipeline-store.ts";
 import { findPipelineFile } from "./find-pipeline.ts";
@@ -12,6 +15,7 @@ import { PipelineRefused, readPipelineText } from "./load-pipeline.ts";
 
 export interface AcceptedDrops {
   accept: readonly string[];
+  retention: Retention;
   /** Whose word that is, for people. */
   by: string;
 }
@@ -33,7 +37,7 @@ export async function readAcceptedDrops(io: Io, store: ObjectStore | null): Prom
   const text = readPipelineText(file);
   const parsed = parsePipeline(text, file);
   if (!parsed.ok) throw new PipelineRefused(file, text, parsed.problems);
-  return { accept: parsed.value.pipeline.accept, by: `${file}${why}` };
+  return { ...rulesOf(parsed.value.pipeline), by: `${file}${why}` };
 }
 
 async function readPushed(store: ObjectStore): Promise<AcceptedDrops | undefined> {
@@ -42,5 +46,12 @@ async function readPushed(store: ObjectStore): Promise<AcceptedDrops | undefined
   const { digest } = found.pointer;
   const parsed = parsePipeline((await readPipelineIndex(store, digest)).yaml, "pipeline.yaml");
   if (!parsed.ok) throw new Error("it does not fit this version");
-  return { accept: parsed.value.pipeline.accept, by: `the pushed pipeline ${digest.slice(0, 12)}` };
+  return { ...rulesOf(parsed.value.pipeline), by: `the pushed pipeline ${digest.slice(0, 12)}` };
+}
+
+function rulesOf({
+  accept,
+  retention = DEFAULT_RETENTION,
+}: Pipeline): Pick<AcceptedDrops, "accept" | "retention"> {
+  return { accept, retention };
 }

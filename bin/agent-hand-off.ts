@@ -45,7 +45,7 @@ export function openAgentHandOff(machine: Machine, pipelines: Pipelines): AgentW
       const about = { ticket, path, onUpload, signal };
       // Whoever has the drop's pipeline can run its edge stages, given the original.
       if (pipeline === undefined) {
-        const videoKey = await sendOriginal(machine, about);
+        const videoKey = await sendOriginal(machine, pipelines.current(), about);
         return { artifacts: [], prepared: [], stages: {}, videoKey, error: null };
       }
       rememberPlace(machine, item);

@@ -55,7 +55,8 @@ export function openItemPreparer(
         media_type: mediaType,
       };
       const { uploads } = machine;
-      await uploadSource(store, keys.blob(sha256), { path, source, uploads, signal });
+      const { retention } = pipeline;
+      await uploadSource(store, keys.blob(sha256), { path, source, uploads, retention, signal });
     },
   });
 
@@ -65,7 +66,7 @@ export function openItemPreparer(
     if (made.error !== null) return { ...made, videoKey: null };
     if (!isSourceUploaded(pipeline, item)) return { ...made, videoKey: null };
     try {
-      return { ...made, videoKey: await sendOriginal(machine, item) };
+      return { ...made, videoKey: await sendOriginal(machine, pipeline, item) };
     } catch (thrown) {
       signal.throwIfAborted();
       const error = asClipscribeError(thrown);
@@ -78,6 +79,7 @@ export function openItemPreparer(
 /** Brings the original into the bucket; returns its key. */
 export async function sendOriginal(
   { store, uploads }: Machine,
+  { retention }: Pick<CheckedPipeline, "retention">,
   { ticket, path, onUpload: onProgress, signal }: Omit<ItemToPrepare, "before" | "keepVideo">,
 ): Promise<string> {
   const { source, user } = ticket;
@@ -88,6 +90,6 @@ export async function sendOriginal(
     });
   }
   const key = sourceKey(user, source);
-  await uploadSource(store, key, { path, source, uploads, signal, onProgress });
+  await uploadSource(store, key, { path, source, uploads, retention, signal, onProgress });
   return key;
 }

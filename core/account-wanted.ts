@@ -10,6 +10,7 @@ import { ClipscribeError } from "./errors.ts";
 import type { Lane } from "./ids.ts";
 import type { Jurisdiction } from "./r2-endpoint.ts";
 import { DEFAULT_RETENTION } from "./retention.ts";
+import type { Retention } from "./retention.ts";
 
 export const LANES: readonly Lane[] = ["urgent", "batch"];
 
@@ -18,7 +19,7 @@ export const WANTED_ACTIONS = ["PutObject", "CompleteMultipartUpload"] as const;
 
 /** Parts that nobody completes are billed; an upload that was interrupted goes on within hours. */
 const UNFINISHED_UPLOAD_DAYS = 1;
-const DAY_S = 24 * 60 * 60;
+export const DAY_S = 24 * 60 * 60;
 
 /** R2: rules a bucket. developers.cloudflare.com/r2/buckets/event-notifications */
 export const MAX_RULES = 100;
@@ -78,7 +79,7 @@ export interface AccountNeeds {
   jurisdiction: Jurisdiction;
   /** Extensions of media that a bare drop may have: pipeline.yaml's `accept`. */
   accept: readonly string[];
-  retention?: { sourceDays: number; blobDays: number };
+  retention?: Retention | undefined;
   /** Addresses of pages that read the bucket, as `https://desk.example.org`. */
   webOrigins?: readonly string[];
 }

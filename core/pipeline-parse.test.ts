@@ -183,10 +183,22 @@ describe("pipeline.yaml", () => {
     ["a duplicate id", "id: page", "id: words", /a second stage is called `words`/],
     ["a duplicate key", "accept: [mp4]", "accept: [mp4]\naccept: [mov]", /3:1 .*unique/i],
     [
-      "a key that nothing acts on yet",
+      "a retention of results",
       "accept:",
-      "retention: { source: 30d }\naccept:",
-      /2:1 `retention` is not supported yet/,
+      "retention: { results: 90d }\naccept:",
+      /2:23 `results`: results are never deleted: write `forever`/,
+    ],
+    [
+      "a retention of a single day",
+      "accept:",
+      "retention: { source: 1d }\naccept:",
+      /2:22 `source`: give days, at least 2/,
+    ],
+    [
+      "a retention of a name that there is not",
+      "accept:",
+      "retention: { blob: 90d }\naccept:",
+      /2:14 unknown key `blob`[^]*blobs/,
     ],
     [
       "a budget of a name that there is not",

@@ -8,7 +8,8 @@ import type { Document, Node, ParsedNode } from "yaml";
 import type { z } from "zod";
 
 import { didYouMean } from "./did-you-mean.ts";
-import { NOT_SUPPORTED_YET, RawPipeline, RawStage, parseDuration } from "./pipeline-schema.ts";
+import { RawPipeline, RawStage, parseDuration } from "./pipeline-schema.ts";
+import { DEFAULT_RETENTION } from "./retention.ts";
 import type {
   ParsedPipeline,
   Pipeline,
@@ -108,16 +109,6 @@ function describeUnknownKey(
   key: string,
   known: readonly string[],
 ): PipelineProblem {
-  const full = [...path, key].join(".");
-  if (NOT_SUPPORTED_YET.includes(full)) {
-    return problemAt(
-      sourceMap,
-      [...path, key],
-      "key",
-      `\`${full}\` is not supported yet`,
-      "remove it: nothing would act on it",
-    );
-  }
   const hint = didYouMean(key, known) ?? (known.length > 0 ? `known: ${known.join(", ")}` : null);
   return problemAt(sourceMap, [...path, key], "key", `unknown key \`${key}\``, hint);
 }
@@ -128,6 +119,7 @@ function schemaProblems(error: z.ZodError, sourceMap: SourceMap): PipelineProble
     if (path[0] === "stages" && path.length === 2) return Object.keys(RawStage.shape);
     if (path.at(-1) === "retry") return ["attempts", "backoff"];
     if (path.at(-1) === "budget") return Object.keys(RawPipeline.shape.budget.unwrap().shape);
+    if (path.at(-1) === "retention") return Object.keys(RawPipeline.shape.retention.unwrap().shape);
     if (path.at(-1) === "notify") return Object.keys(RawPipeline.shape.notify.unwrap().shape);
     return [];
   });
@@ -180,8 +172,19 @@ function toPipeline(raw: RawPipeline): Pipeline {
     ...(raw.notify !== undefined && {
       notify: { email: raw.notify.email ?? null, webhook: raw.notify.webhook ?? null },
     }),
+    ...(raw.retention !== undefined && { retention: toRetention(raw.retention) }),
     // Left out where it is not said: pipelines that never mention it keep their digest.
     ...(raw.upload !== undefined && { upload: raw.upload }),
+  };
+}
+
+function toRetention({
+  source,
+  blobs,
+}: NonNullable<RawPipeline["retention"]>): NonNullable<Pipeline["retention"]> {
+  return {
+    sourceDays: source === undefined ? DEFAULT_RETENTION.sourceDays : parseInt(source, 10),
+    blobDays: blobs === undefined ? DEFAULT_RETENTION.blobDays : parseInt(blobs, 10),
   };
 }
 

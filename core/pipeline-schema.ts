@@ -39,6 +39,9 @@ const artifactPath = z
     /^(?:[a-z0-9][a-z0-9_-]*\.)?[a-z][a-z0-9_]*$/,
     "name an artifact, as `transcript` or `stage-id.transcript`",
   );
+/** A rule counts whole days; in one, a runner could still be at work. */
+const daysMeant = "give days, at least 2 and less than 10,000, as `30d`";
+const days = z.string(daysMeant).regex(/^(?:[2-9]|[1-9]\d{1,3})d$/, daysMeant);
 const usd = z.number().min(0).max(MAX_BUDGET_USD);
 
 export const RawStage = z.strictObject({
@@ -116,15 +119,23 @@ export const RawPipeline = z.strictObject({
     })
     .optional()
     .describe("Who is told of finished jobs that name nobody themselves."),
+  retention: z
+    .strictObject({
+      source: days.optional().describe("Originals that went up, and bare drops. Default 30d."),
+      blobs: days.optional().describe("What stages made, after its last use. Default 90d."),
+      results: z
+        .literal("forever", "results are never deleted: write `forever`, or leave it out")
+        .optional()
+        .describe("Published files stay until somebody deletes them."),
+    })
+    .optional()
+    .describe("How long a bucket keeps what can be had again; `cloud apply` makes its rules."),
   upload: z
     .literal("source", "write `upload: source`, or leave it out")
     .optional()
     .describe("source: the original leaves the laptop even where no worker stage reads it."),
 });
 export type RawPipeline = z.output<typeof RawPipeline>;
-
-/** Keys that the design names and nothing acts on yet: refused, never accepted in silence. */
-export const NOT_SUPPORTED_YET: readonly string[] = ["retention"];
 
 /** The JSON Schema that editors read: templates/pipeline.schema.json. */
 export function pipelineJsonSchema(): Record<string, unknown> {

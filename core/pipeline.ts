@@ -7,6 +7,7 @@
  * problems; a broken file never replaces a good one.
  */
 import type { Sha256 } from "./ids.ts";
+import type { Retention } from "./retention.ts";
 import type { BuiltInInput, StageDefinition } from "./stage.ts";
 
 export interface RetryPolicy {
@@ -43,6 +44,8 @@ export interface Pipeline {
   budget: { itemUsd: number | null; jobUsd: number | null; dayUsd: number | null };
   /** Whom to tell of jobs that name nobody; not there where the file says nothing. */
   notify?: { email: string | null; webhook: string | null };
+  /** Of a bucket; absent: DEFAULT_RETENTION. */
+  retention?: Retention;
   /** Absent: only what worker stages read leaves the laptop. */
   upload?: "source";
 }

@@ -6,6 +6,7 @@ import { KEYS } from "../bench/campaign-engine.ts";
 import { sha256Of } from "../core/digest.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { CachedArtifact } from "../core/records.ts";
+import type { Retention } from "../core/retention.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { INLINE_BYTES, openArtifactShelf } from "./artifact-shelf.ts";
 import { ALL_DEFENCES } from "./defences.ts";
@@ -28,7 +29,7 @@ const MADE = {
 };
 
 /** A shelf on which the blob lies since so many days. */
-async function shelfOf(days: number, blob = TEXT, hasClock = true) {
+async function shelfOf(days: number, blob = TEXT, hasClock = true, retention?: Retention) {
   const memory = openMemoryStore();
   const key = KEYS.blob(ARTIFACT.sha256);
   await memory.put(key, Buffer.from(blob));
@@ -46,12 +47,27 @@ async function shelfOf(days: number, blob = TEXT, hasClock = true) {
       return etag;
     },
   };
-  const clock = { now: () => new Date(Date.now() + days * 24 * 3_600_000) };
-  const shelf = openArtifactShelf(store, KEYS, ALL_DEFENCES, hasClock ? clock : undefined);
+  const now = (): Date => new Date(Date.now() + days * 24 * 3_600_000);
+  const ageing = hasClock ? { now, retention: () => retention } : undefined;
+  const shelf = openArtifactShelf(store, KEYS, ALL_DEFENCES, ageing);
   return { shelf, store, key, writes };
 }
 
 describe("a blob that a bucket deletes by its age", () => {
+  test("is as old as the pipeline in force says", async () => {
+    for (const [days, times] of [
+      [9, 0],
+      [11, 1],
+    ] as const) {
+      const retention = { sourceDays: 2, blobDays: 20 };
+      const { shelf, writes } = await shelfOf(days, TEXT, true, retention);
+
+      await shelf.has(ARTIFACT, signal);
+
+      assert.equal(writes.length, times);
+    }
+  });
+
   test("is written again where it is used in the second half of its time, and not before", async () => {
     for (const [days, times] of [
       [44, 0],

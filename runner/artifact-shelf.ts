@@ -15,7 +15,7 @@ import type { Sha256 } from "../core/ids.ts";
 import type { ObjectKey, UserKeys } from "../core/keys.ts";
 import type { CachedArtifact } from "../core/records.ts";
 import { isToRenew } from "../core/retention.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { Retention } from "../core/retention.ts";
 import type { ObjectInfo, ObjectStore } from "../ports/object-store.ts";
 import type { MadeArtifact } from "../ports/stage-pool.ts";
 import type { Defences } from "./defences.ts";
@@ -53,15 +53,20 @@ export interface ArtifactShelf {
   discard(sha256: Sha256, signal: AbortSignal): Promise<void>;
 }
 
+export interface Ageing {
+  now(): Date;
+  retention(): Retention | undefined;
+}
+
 export function openArtifactShelf(
   store: ObjectStore,
   keys: UserKeys,
   defences: Defences,
-  /** Of a bucket that deletes blobs by their age; without one, nothing is renewed. */
-  clock?: Pick<Clock, "now">,
+  /** Of a bucket that deletes blobs by their age; without it, nothing is renewed. */
+  ageing?: Ageing,
 ): ArtifactShelf {
   const isOld = ({ key, modifiedAt }: ObjectInfo): boolean =>
-    clock !== undefined && isToRenew(key, modifiedAt, clock.now());
+    ageing !== undefined && isToRenew(key, modifiedAt, ageing.now(), ageing.retention());
 
   /** Content-addressed: whoever was first wrote the same bytes, unless they were damaged since. */
   async function keepOnce(
@@ -183,9 +188,15 @@ export function openArtifactShelf(
   };
 }
 
-/** A shelf's clock: of a bucket, which other machines share. A folder here deletes nothing by itself. */
-export function clockOfBucket(world: Pick<RunnerWorld, "processes" | "clock">): Clock | undefined {
-  return world.processes === null ? world.clock : undefined;
+/** Of a bucket, which other machines share. A folder here deletes nothing by itself. */
+export function ageingOf({
+  processes,
+  clock,
+  pipelines,
+}: Pick<RunnerWorld, "processes" | "clock" | "pipelines">): Ageing | undefined {
+  if (processes !== null) return undefined;
+  // Of the pipeline in force: its rules are the bucket's, whatever an older item is pinned to.
+  return { now: () => clock.now(), retention: () => pipelines.current().retention };
 }
 
 async function readBlob(

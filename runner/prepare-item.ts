@@ -12,7 +12,7 @@ import type { Sha256 } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { StageRecord, Ticket } from "../core/records.ts";
-import { clockOfBucket, openArtifactShelf } from "./artifact-shelf.ts";
+import { ageingOf, openArtifactShelf } from "./artifact-shelf.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import { executeItem } from "./execute-item.ts";
 import { openItemLog } from "./item-log.ts";
@@ -75,7 +75,7 @@ export function openPreparer(
 ): Preparer {
   const keys = keysOf(world.user);
   const until = untilReached(world.clock, world.log);
-  const own = openArtifactShelf(world.store, keys, world.defences, clockOfBucket(world));
+  const own = openArtifactShelf(world.store, keys, world.defences, ageingOf(world));
   const shelf = patientShelf({ ...own, keep: keepBySending(own, sendFile) }, until);
   const ownCache = openStageCache(world.store, keys, shelf, world.log, world.defences);
   const cache = patientCache(ownCache, until);

@@ -16,7 +16,7 @@ import { keysOf, parseTicketKey } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import { openAdoptions } from "./adopt-drops.ts";
-import { clockOfBucket, openArtifactShelf } from "./artifact-shelf.ts";
+import { ageingOf, openArtifactShelf } from "./artifact-shelf.ts";
 import { openBudgets } from "./budgets.ts";
 import { openDispatch } from "./dispatch.ts";
 import { openTicketHandler } from "./handle-ticket.ts";
@@ -203,7 +203,7 @@ function openWorkshop(
   { jobs, liveness }: Pick<Workshop, "jobs" | "liveness">,
 ): Workshop & { adjustPools: () => void; longestStageMs: () => number } {
   const { store, log, defences } = world;
-  const shelf = openArtifactShelf(store, keys, defences, clockOfBucket(world));
+  const shelf = openArtifactShelf(store, keys, defences, ageingOf(world));
   const cache = openStageCache(store, keys, shelf, log, defences);
   const budgets = openBudgets(world, keys);
   const pools = new Map<CheckedPipeline, Pools>();

@@ -61,7 +61,7 @@ export async function uploadParts(
   const { book, clock } = options.uploads;
   for (let beginning = 1; ; beginning++) {
     const there = await store.head(key, { signal: options.signal });
-    if (isReusable(key, there, options.source.size, clock.now())) {
+    if (isReusable(key, there, options.source.size, clock.now(), options.retention)) {
       const unneeded = book.find(key);
       if (unneeded !== undefined) await giveUp(way, unneeded);
       return "kept";
@@ -253,7 +253,7 @@ function isThatPart(
 
 /** Makes the object visible; an answer that is lost is looked for. */
 async function complete(
-  { store, key, source, uploads, signal }: Way,
+  { store, key, source, uploads, retention, signal }: Way,
   upload: Upload,
   parts: readonly UploadPart[],
   before: ObjectInfo | undefined,
@@ -276,7 +276,8 @@ async function complete(
       const found = await store.head(key, { signal });
       if (isIt(found)) return;
       // Others have put the same content there, in parts of another size.
-      if (isKind(error, "conflict") && isReusable(key, found, source.size, uploads.clock.now())) {
+      const now = uploads.clock.now();
+      if (isKind(error, "conflict") && isReusable(key, found, source.size, now, retention)) {
         await store.abortUpload(key, upload.uploadId, { signal });
         return;
       }

@@ -17,6 +17,7 @@ import { hash } from "node:crypto";
 import { ClipscribeError, isKind } from "../core/errors.ts";
 import type { ObjectKey } from "../core/keys.ts";
 import type { Source } from "../core/records.ts";
+import type { Retention } from "../core/retention.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 import { isReusable } from "./is-reusable.ts";
 import { changed, openSourceFile, readSourceFile } from "./open-source-file.ts";
@@ -35,6 +36,8 @@ export interface UploadOptions {
   path: string;
   source: Pick<Source, "sha256" | "size" | "filename" | "media_type">;
   uploads: Uploads;
+  /** The bucket's, where the pipeline says. */
+  retention?: Retention | undefined;
   /** Aborted: what has arrived stays, and the next call goes on with it. */
   signal: AbortSignal;
   /** Called for every piece: some thousand times a gigabyte. */
@@ -80,7 +83,7 @@ export async function uploadSource(
 async function uploadWhole(
   store: ObjectStore,
   key: ObjectKey,
-  { path, source, uploads, signal }: UploadOptions,
+  { path, source, uploads, retention, signal }: UploadOptions,
   count: ProgressCount,
 ): Promise<Uploaded["how"]> {
   using place = await uploads.room.enter(source.size, source.size, signal);
@@ -99,7 +102,7 @@ async function uploadWhole(
   } catch (error) {
     if (!isKind(error, "conflict")) throw error;
     const there = await store.head(key, { signal });
-    if (isReusable(key, there, source.size, uploads.clock.now())) return "kept";
+    if (isReusable(key, there, source.size, uploads.clock.now(), retention)) return "kept";
     etag = await put(there?.etag ?? null);
   }
   if (store.etags === "md5" && etag !== digests.md5) throw await withdraw(store, key, etag);

@@ -12,6 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ClipscribeError, isKind } from "../../core/errors.ts";
 import { accountRefusal, planAccount } from "../../core/account-plan.ts";
 import type { AccountAction, AccountPlan, FoundAccount } from "../../core/account-plan.ts";
+import { DAY_S } from "../../core/account-wanted.ts";
 import type { WantedAccount } from "../../core/account-wanted.ts";
 import type {
   CloudflareAccount,
@@ -135,10 +136,25 @@ export function describeAction(action: AccountAction): string {
     case "put-rules":
       return `tell ${action.name} of ${describeRules(action.add)}`;
     case "put-lifecycle":
-      return `lifecycle: ${action.add.map((id) => id.replace("clipscribe-", "")).join(", ")}`;
+      return `lifecycle: ${describeLifecycle(action)}`;
     case "put-cors":
       return "CORS: let the pages that are named read the bucket";
   }
+}
+
+function describeLifecycle({
+  rules,
+  add,
+}: Extract<AccountAction, { do: "put-lifecycle" }>): string {
+  return rules
+    .filter(({ id }) => add.includes(id))
+    .map(({ id, deleteObjectsTransition, abortMultipartUploadsTransition }) => {
+      const end = deleteObjectsTransition ?? abortMultipartUploadsTransition;
+      const days = (end?.condition.maxAge ?? 0) / DAY_S;
+      const what = id.replace("clipscribe-", "").replaceAll("-", " ");
+      return `${what} go after ${days} day${days === 1 ? "" : "s"}`;
+    })
+    .join(", ");
 }
 
 function describeRules(rules: readonly NewRule[]): string {

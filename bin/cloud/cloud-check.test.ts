@@ -10,6 +10,8 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
 import { openR2Store } from "../../adapters/r2/r2-store.ts";
+import { DAY_S } from "../../core/account-wanted.ts";
+import type { LifecycleRule } from "../../core/account-wanted.ts";
 import { sha256Of } from "../../core/digest.ts";
 import { parseObjectKey } from "../../core/keys.ts";
 import { openEmulator } from "../../emulator/emulator.ts";
@@ -186,6 +188,39 @@ describe("a bucket that somebody else uses", () => {
       [],
     );
     assert.deepEqual(await listAll(store), ["photos/cat.jpg"]);
+  });
+});
+
+describe("how long a bucket keeps things", () => {
+  test("is what the pushed pipeline says, and the default where it says nothing", async (t) => {
+    const { dir, run, store, cloud } = await world(t);
+    writeFileSync(join(dir, "pipeline.yaml"), PIPELINE("[mp4]"));
+    await run(["apply"]);
+    const days = (): Record<string, number> =>
+      Object.fromEntries(
+        ((cloud.buckets[0]?.lifecycle ?? []) as LifecycleRule[]).flatMap(
+          ({ id, deleteObjectsTransition: end }) =>
+            end === undefined ? [] : [[id, (end.condition.maxAge ?? 0) / DAY_S]],
+        ),
+      );
+    assert.deepEqual(days(), {
+      "clipscribe-sources": 30,
+      "clipscribe-drops": 30,
+      "clipscribe-blobs": 90,
+    });
+
+    const keep = "retention: { source: 7d, results: forever }\n";
+    await pushText(store, `${keep}${PIPELINE("[mp4]")}`);
+    const planned = await run(["plan"]);
+    await run(["apply"]);
+
+    assert.match(planned.stdout, /lifecycle: sources go after 7 days, drops go after 7 days\n/);
+    assert.deepEqual(days(), {
+      "clipscribe-sources": 7,
+      "clipscribe-drops": 7,
+      "clipscribe-blobs": 90,
+    });
+    assert.match((await run(["plan"])).stdout, /everything is as it should be/);
   });
 });
 

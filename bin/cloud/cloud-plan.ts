@@ -3,7 +3,6 @@ import { monthlyCost } from "../../core/account-cost.ts";
 import type { MonthlyCost } from "../../core/account-cost.ts";
 import { planAccount } from "../../core/account-plan.ts";
 import type { AccountPlan } from "../../core/account-plan.ts";
-import { DEFAULT_RETENTION } from "../../core/retention.ts";
 import { EXIT } from "../../core/exit-codes.ts";
 import type { Io } from "../io.ts";
 import { hangText } from "../ui/wrap-text.ts";
@@ -21,7 +20,7 @@ export async function cloudPlan({ json }: { json: boolean }, io: Io): Promise<nu
   await using cloud = await openCloud(io);
   const { wanted } = cloud;
   const plan = planAccount(wanted, await readAccount(cloud.applying));
-  const costs = USES.map((use) => monthlyCost(use, DEFAULT_RETENTION));
+  const costs = USES.map((use) => monthlyCost(use, cloud.retention));
   const ok = plan.problems.length === 0;
   if (json) {
     const { actions, problems, notes } = plan;

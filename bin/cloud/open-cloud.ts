@@ -6,6 +6,7 @@ import type { StaticKeys } from "../../adapters/r2/renewing-keys.ts";
 import { systemClock } from "../../adapters/system/system-clock.ts";
 import { wantedAccount } from "../../core/account-wanted.ts";
 import type { WantedAccount } from "../../core/account-wanted.ts";
+import type { Retention } from "../../core/retention.ts";
 import { retrying } from "../../ports/retrying.ts";
 import type { ObjectStore } from "../../ports/object-store.ts";
 import { readAcceptedDrops } from "../accepted-drops.ts";
@@ -25,6 +26,7 @@ export interface Cloud extends CloudSettings, AsyncDisposable {
   account: CloudflareAccount;
   /** Whose word it is which endings bare drops have. */
   acceptedBy: string;
+  retention: Retention;
   /** Null where no keys of the bucket are set. */
   store: ObjectStore | null;
   /** What `readAccount` and `applyAccount` want. */
@@ -46,7 +48,7 @@ export async function openCloud(io: Io): Promise<Cloud> {
     const tries = { ...TRIES, clock: systemClock, random: Math.random };
     const store = raw && retrying<ObjectStore>(raw, tries);
     const drops = await readAcceptedDrops(io, store);
-    const wanted = wantedAccount({ ...cloud, accept: drops.accept });
+    const wanted = wantedAccount({ ...cloud, accept: drops.accept, retention: drops.retention });
     const account = openCloudflareAccount(cloud.api, wanted);
     const findForeign: ApplyOptions["findForeign"] = async (found) =>
       store === null || found.bucket === null
@@ -59,6 +61,7 @@ export async function openCloud(io: Io): Promise<Cloud> {
       wanted,
       account,
       acceptedBy: drops.by,
+      retention: drops.retention,
       applying: { account, wanted, findForeign },
       async [Symbol.asyncDispose]() {
         raw?.[Symbol.dispose]();
