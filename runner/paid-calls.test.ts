@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { TestContext } from "node:test";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
 import { KEYS, engineWorld } from "../bench/campaign-engine.ts";
@@ -7,6 +8,7 @@ import { ClipscribeError, hasKind } from "../core/errors.ts";
 import { settleOnce } from "../core/money.ts";
 import type { PaidAnswer } from "../core/stage.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
+import { ClaimLost, Drained } from "./interruptions.ts";
 import { openCalls } from "./open-calls.ts";
 import { payOnce } from "./paid-calls.ts";
 import type { PaidResult } from "./paid-calls.ts";
@@ -16,12 +18,21 @@ const ANSWER: PaidAnswer = { answer: "said", usage: {}, costUsd: 0.1 };
 const PATIENCE_MS = 10_000;
 
 /** A claim of a living runner; each may ask for the same call. */
-function claimOf(store: ObjectStore, runner: string, signal: AbortSignal, isAsleep = false) {
+function claimOf(
+  store: ObjectStore,
+  runner: string,
+  signal: AbortSignal,
+  {
+    isAsleep = false,
+    isAlone = false,
+    ticks = signal,
+  }: { isAsleep?: boolean; isAlone?: boolean; ticks?: AbortSignal } = {},
+) {
   const base = engineWorld({ store, runner });
   // Nobody waits for real time; what waits for ever ends by its signal.
   const world = {
     ...base,
-    clock: { ...base.clock, sleep: async () => base.clock.sleep(1, signal) },
+    clock: { ...base.clock, sleep: async () => base.clock.sleep(1, ticks) },
   };
   const calls = openCalls(world);
   const pay = async (call: (signal: AbortSignal) => Promise<PaidAnswer>): Promise<PaidResult> =>
@@ -33,7 +44,7 @@ function claimOf(store: ObjectStore, runner: string, signal: AbortSignal, isAsle
         signal,
         calls,
         reserve: async () => settleOnce(() => undefined),
-        isAlive: async (other) => other !== "nobody",
+        isAlive: async (other) => !isAlone && other !== "nobody",
         assertAlive: () => {
           if (isAsleep) throw new ClipscribeError("conflict", "this runner was taken for dead");
         },
@@ -105,7 +116,7 @@ describe("a paid call", () => {
 
   test("is not made by a runner that may have been taken for dead while it entered it", async (t) => {
     const store = openMemoryStore();
-    const sleepy = claimOf(store, "runner-a", t.signal, true);
+    const sleepy = claimOf(store, "runner-a", t.signal, { isAsleep: true });
     const asked = sleepy.pay(async () => assert.fail("asked"));
 
     await assert.rejects(asked, hasKind("conflict"));
@@ -154,4 +165,53 @@ describe("a paid call", () => {
     assert.deepEqual([paid.answer, asked, refusals], ["said", 1, 6]);
     assert.equal((await claimOf(store, "runner-b", t.signal).pay(fail)).reused, true);
   });
+
+  /** A store that is out of reach from the moment of the answer on, while the work is ended. */
+  async function endWhileDown(t: TestContext, reason: ClipscribeError) {
+    const memory = openMemoryStore();
+    let isDown = false;
+    const store: ObjectStore = {
+      ...memory,
+      async put(key, body, options) {
+        if (isDown) throw new ClipscribeError("transient", "out of reach");
+        return memory.put(key, body, options);
+      },
+    };
+    const work = new AbortController();
+    const first = claimOf(store, "runner-a", work.signal, { ticks: t.signal });
+    const paid = first.pay(async () => {
+      isDown = true;
+      work.abort(reason);
+      return ANSWER;
+    });
+    await assert.rejects(paid, hasKind(reason.kind));
+    await first.end();
+    isDown = false;
+    return memory;
+  }
+
+  test(
+    "whose answer came as its claim was lost is written all the same, and nobody else asks until then",
+    { timeout: PATIENCE_MS },
+    async (t) => {
+      const store = await endWhileDown(t, new ClaimLost());
+
+      const second = claimOf(store, "runner-b", t.signal).pay(async () =>
+        assert.fail("asked a second time"),
+      );
+      assert.deepEqual(await second, { ...ANSWER, reused: true });
+    },
+  );
+
+  test(
+    "whose answer can't be written by a process that is to end does not hold it up",
+    { timeout: PATIENCE_MS },
+    async (t) => {
+      const store = await endWhileDown(t, new Drained());
+
+      // Its runner is gone.
+      const next = claimOf(store, "runner-b", t.signal, { isAlone: true });
+      assert.equal((await next.pay(async () => ANSWER)).reused, false);
+    },
+  );
 });

@@ -11,6 +11,7 @@ import type { Reservation } from "../core/money.ts";
 import { CallCacheEntry } from "../core/records.ts";
 import type { PaidAnswer, PaidRequest } from "../core/stage.ts";
 import type { Etag } from "../ports/object-store.ts";
+import { ClaimLost } from "./interruptions.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import type { RunnerWorld } from "./world.ts";
 
@@ -23,6 +24,8 @@ const MAX_RACES = 5;
 /** An answer that the store does not take is kept in memory and written again, this long. */
 const MAX_UNWRITTEN_MS = 10 * 60 * 1000;
 const UNWRITTEN_PAUSE_MS = 2_000;
+/** Work that is told to end waits so long for it. */
+const MAX_END_MS = 5_000;
 
 type CacheKey = ReturnType<UserKeys["cache"]>;
 
@@ -126,6 +129,7 @@ async function ask(
   const { paidIntentFirst, lifeBeforePaying } = world.defences;
   const reservation = await context.reserve(entry.estimate_usd);
   let etag: Etag | undefined;
+  let isAnswered = false;
   try {
     if (paidIntentFirst) {
       etag = await putEntry(world, key, entry, before, signal).catch(undefinedIfConflict);
@@ -135,10 +139,11 @@ async function ask(
     if (lifeBeforePaying) context.assertAlive();
     signal.throwIfAborted();
     const answer = await call(signal);
+    isAnswered = true;
     reservation.settle(answer.costUsd);
-    return await keepAnswer(world, key, { entry, etag, answer }, signal);
+    return await keepAnswer(world, key, { entry, etag, answer }, context);
   } catch (error) {
-    if (etag !== undefined) await calls.failed(key, entry, etag);
+    if (etag !== undefined && !isAnswered) await calls.failed(key, entry, etag);
     throw error;
   } finally {
     reservation.settle(0);
@@ -180,26 +185,61 @@ interface Answered {
 }
 
 /**
- * The money is spent: the answer is written even while the work is being cancelled, and while the
- * work goes on, a store that is out of reach is waited for rather than to ask and pay again.
+ * The money is spent: a store that is out of reach is waited for rather than to ask and pay again. Work
+ * that is ended meanwhile waits a little. Where its claim was lost the process goes on, and the answer is
+ * written behind the work, for whoever has the item next; else the process ends, or a person wants none.
  */
 async function keepAnswer(
   world: RunnerWorld,
   key: CacheKey,
   answered: Answered,
-  signal: AbortSignal,
+  { signal, calls }: PaidCallContext,
+): Promise<PaidResult> {
+  const { entry, etag } = answered;
+  const stop = new AbortController();
+  const written = keepWriting(world, key, answered, stop.signal).catch(async (error: unknown) => {
+    // Until then others wait for the answer.
+    if (etag !== undefined) await calls.failed(key, entry, etag);
+    throw error;
+  });
+  const over = new AbortController();
+  const late = aborted(AbortSignal.any([signal, over.signal])).then(async () => {
+    await world.clock.sleep(MAX_END_MS, over.signal);
+    if (!(signal.reason instanceof ClaimLost)) stop.abort();
+    signal.throwIfAborted();
+    return written;
+  });
+  try {
+    return await Promise.race([written, late]);
+  } finally {
+    over.abort();
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) =>
+    signal.addEventListener("abort", () => resolve(), { once: true }),
+  );
+}
+
+async function keepWriting(
+  world: RunnerWorld,
+  key: CacheKey,
+  answered: Answered,
+  stop: AbortSignal,
 ): Promise<PaidResult> {
   const deadline = world.clock.monotonicMs() + MAX_UNWRITTEN_MS;
   for (;;) {
     try {
       return await writeAnswer(world, key, answered);
     } catch (error) {
-      const isOver = signal.aborted || world.clock.monotonicMs() > deadline;
+      const isOver = stop.aborted || world.clock.monotonicMs() > deadline;
       if (isOver || !isKind(error, "transient")) throw error;
       world.log.warn("a paid answer could not be written yet", {
         error: asClipscribeError(error).message,
       });
-      await world.clock.sleep(UNWRITTEN_PAUSE_MS, signal).catch(() => undefined);
+      await world.clock.sleep(UNWRITTEN_PAUSE_MS, stop).catch(() => undefined);
     }
   }
 }
