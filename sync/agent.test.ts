@@ -24,6 +24,37 @@ import { ItemState, Metadata } from "../core/records.ts";
 import { sha256Of } from "../core/digest.ts";
 import { AGENT_USER, movie, openAgentWorld } from "../samples/agent-world.ts";
 
+describe("a job whose record can't be read", () => {
+  test("its item fails, which is said once, and telling the job is tried ever more seldom", async (t) => {
+    let reads = 0;
+    const w = openAgentWorld(t, {
+      change: (world) => ({
+        ...world,
+        store: {
+          ...world.store,
+          get: (async (key, options) => {
+            if (!key.endsWith("/metadata.json")) return world.store.get(key, options ?? {});
+            reads++;
+            throw new ClipscribeError("contract", "a record can't be read");
+          }) as typeof world.store.get,
+        },
+        handOff: () => Promise.reject(new ClipscribeError("contract", "a record can't be read")),
+      }),
+    });
+    w.drop("talk.mp4");
+
+    w.start();
+    const startedMs = performance.now();
+    await w.until(() => reads >= 3, "the third try");
+
+    // After a second, and two more: not as fast as the loop turns.
+    assert.ok(performance.now() - startedMs > 2_000);
+    assert.equal(w.events.filter(({ type }) => type === "item-failed").length, 1);
+    assert.ok(w.events.every(({ type }) => type !== "trouble"));
+    assert.deepEqual(w.list("inbox"), ["talk.mp4"]);
+  });
+});
+
 describe("a drop", () => {
   test("becomes a job with a ticket, its original moves to done with its captions and options", async (t) => {
     const w = openAgentWorld(t);

@@ -336,6 +336,11 @@ function fail(state: State, step: DropStep, key: string, error: ClipscribeError)
   if (signal.aborted || error.kind === "cancelled") return;
   const scope = scopeOfStep(step);
   const nowMs = world.clock.monotonicMs();
+  // It is said already that the item failed; its job can't be told, whoever's fault that is.
+  if (step.do === "report" && isKind(error, "contract", "missing")) {
+    troubles.failedAlone(key, nowMs);
+    return;
+  }
   const isOwn = isKind(error, "contract", "missing") || isTakenAway(state, step);
   const tries = isOwn ? 0 : troubles.failed(key, scope, error, nowMs);
   // What fails while others of its kind go well is no outage.

@@ -34,6 +34,8 @@ interface OwnTrouble {
 export interface Troubles {
   /** Notes that a step failed for now. @returns how often it has in a row. */
   failed(key: string, scope: Scope, error: ClipscribeError, nowMs: number): number;
+  /** The same, without a word: it concerns nobody else, and was said before. */
+  failedAlone(key: string, nowMs: number): void;
   succeeded(key: string, scope: Scope, nowMs: number): void;
   /** How many steps of a scope may begin: all, one to try, or none yet. */
   room(scope: Scope, full: number, nowMs: number): number;
@@ -63,16 +65,21 @@ export function createTroubles(listener: TroubleListener, random: () => number):
     if (before?.message !== message) listener.onTrouble(scope, error);
   }
 
+  function holdBack(key: string, longestMs: number, nowMs: number): number {
+    const before = keys.get(key);
+    const tries = (before?.tries ?? 0) + 1;
+    const waitMs = Math.min(longestMs, FIRST_MS * 2 ** (tries - 1));
+    const sinceMs = before?.sinceMs ?? nowMs;
+    keys.set(key, { tries, sinceMs, notBeforeMs: nowMs + jitter(waitMs) });
+    return tries;
+  }
+
   return {
+    failedAlone: (key, nowMs) => void holdBack(key, MAX_OWN_MS, nowMs),
     failed(key, scope, error, nowMs) {
       const isEverybodys =
         error.kind === "transient" || (scope === "store" && error.kind !== "conflict");
-      const before = keys.get(key);
-      const tries = (before?.tries ?? 0) + 1;
-      const longest = isEverybodys ? MAX_MS : MAX_OWN_MS;
-      const waitMs = Math.min(longest, FIRST_MS * 2 ** (tries - 1));
-      const sinceMs = before?.sinceMs ?? nowMs;
-      keys.set(key, { tries, sinceMs, notBeforeMs: nowMs + jitter(waitMs) });
+      const tries = holdBack(key, isEverybodys ? MAX_MS : MAX_OWN_MS, nowMs);
       if (isEverybodys) closeScope(scope, error, nowMs);
       else if (tries === 1) listener.onTrouble(scope, error);
       return tries;
