@@ -34,6 +34,7 @@ const MAX_BEGINNINGS = 3;
 const PARTS_AT_ONCE = 4;
 /** Beside those on their way, where nothing is hashed. */
 const PARTS_READ_AHEAD = 2;
+const MD5 = /^[0-9a-f]{32}$/;
 const COMPLETE_TRIES = 4;
 const COMPLETE_WAIT_MS = 1_000;
 
@@ -43,7 +44,11 @@ interface Upload extends UnfinishedUpload {
   noted: ReadonlyMap<number, FinishedPart>;
   /** The store does not know it any more. */
   isGone: boolean;
+  /** Its parts' etags are no MD5s, whatever was said of the store: they say nothing of what was stored. */
+  isOpaque: boolean;
 }
+
+const FRESH = { isGone: false, isOpaque: false };
 
 interface Way extends UploadOptions {
   store: ObjectStore;
@@ -57,7 +62,7 @@ export async function uploadParts(
   options: UploadOptions,
   count: ProgressCount,
 ): Promise<Uploaded["how"]> {
-  const way: Way = { ...options, store, key, count };
+  let way: Way = { ...options, store, key, count };
   const { book, clock } = options.uploads;
   for (let beginning = 1; ; beginning++) {
     const there = await store.head(key, { signal: options.signal });
@@ -73,6 +78,11 @@ export async function uploadParts(
       book.end(upload.uploadId);
       return "sent";
     } catch (error) {
+      if (upload.isOpaque && way.store.etags !== "opaque") {
+        // Goes on with the parts that are there, and hashes what it sends.
+        way = { ...way, store: { ...store, etags: "opaque" } };
+        continue;
+      }
       if (upload.isGone && beginning < MAX_BEGINNINGS) {
         book.end(upload.uploadId);
         continue;
@@ -108,7 +118,7 @@ async function resume({ store, key, source, uploads, signal }: Way): Promise<Upl
   try {
     const listed = await store.listParts(key, found.uploadId, { signal });
     const noted = book.parts(found.uploadId);
-    return { ...found, arrived: byNumber(listed), noted: byNumber(noted), isGone: false };
+    return { ...found, arrived: byNumber(listed), noted: byNumber(noted), ...FRESH };
   } catch (error) {
     if (!isKind(error, "missing")) throw error;
     book.end(found.uploadId);
@@ -123,7 +133,7 @@ async function begin({ store, key, source, path, uploads, signal }: Way): Promis
   const { partBytes } = planParts(sizeBytes, uploads.partBytes);
   const upload = { key, uploadId, sha256, sizeBytes, partBytes, path, startedAt: clock.now() };
   book.begin(upload);
-  return { ...upload, arrived: new Map(), noted: new Map(), isGone: false };
+  return { ...upload, arrived: new Map(), noted: new Map(), ...FRESH };
 }
 
 /** Once it returns, all parts are in the store, and they are of the file that was meant. */
@@ -220,6 +230,7 @@ async function sendPart(
     const options = { digests, signal, beforeBytes };
     const part = await store.putPart(key, upload.uploadId, partNumber, body, options);
     if (store.etags === "md5" && part.etag !== digest) {
+      upload.isOpaque = !MD5.test(part.etag);
       throw new ClipscribeError("transient", "the bucket did not store what was sent", {
         details: { key, part: partNumber },
         hint: "it is sent again; if this comes back, something on the way changes data",
