@@ -38,6 +38,11 @@ export function etagOf(etag: string | undefined): Etag {
   return (etag ?? "").replaceAll('"', "") as Etag;
 }
 
+/** Of an object that was put whole or in parts, in any S3. */
+export function isBucketEtag(etag: string | undefined): boolean {
+  return /^"?[0-9a-f]{32}(?:-\d{1,5})?"?$/.test(etag ?? "");
+}
+
 export function quote(etag: Etag): string {
   return `"${etag}"`;
 }

@@ -6,6 +6,7 @@
  * Of what is sent, the server is told the MD5, under the signature, and refuses another body.
  */
 import { hash } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 
 import { Pool } from "undici";
@@ -24,7 +25,7 @@ import type {
 import { askBucket } from "./ask-bucket.ts";
 import type { Answer } from "./ask-bucket.ts";
 import { openBucketCalls } from "./call-bucket.ts";
-import { conditionsOf, etagOf } from "./object-info.ts";
+import { conditionsOf, etagOf, isBucketEtag } from "./object-info.ts";
 import { isDamaged, needed, refusal } from "./r2-error.ts";
 import { encodePath, encodeQuery, openSigner } from "./sign-request.ts";
 import type { Sign, SigningKeys, Unsigned } from "./sign-request.ts";
@@ -243,10 +244,15 @@ function foundIn({ statusCode, headers, body }: Answer, bucket: string): Found {
   if (!isSuccess(statusCode)) throw refusal(statusCode, body.toString("utf8", 0, MAX_ERROR_BYTES));
   const modified = headers["last-modified"];
   return {
-    ETag: needed(headers.etag, bucket),
+    ETag: needed(isSomePage(headers) ? undefined : headers.etag, bucket),
     LastModified: modified === undefined ? undefined : new Date(modified),
     ContentLength: Number(headers["content-length"] ?? 0),
   };
+}
+
+/** Of a web server that answers in the bucket's place; a page of ours in the bucket has the bucket's etag. */
+function isSomePage({ "content-type": type = "", etag }: IncomingHttpHeaders): boolean {
+  return type.startsWith("text/html") && !isBucketEtag(etag);
 }
 
 /** A body that nobody begins to read would hold its connection for ever. */
