@@ -204,6 +204,30 @@ describe("a drop", () => {
     assert.ok(existsSync(join(w.dir, "done", "Council.yaml")));
   });
 
+  test("a list of which nothing can be used goes to rejected, though its items are read elsewhere", async (t) => {
+    const dead = new ClipscribeError("contract", "there is no such video");
+    const w = openAgentWorld(t, {
+      sourcesStay: true,
+      change: (world) => ({
+        ...world,
+        downloader: { ...world.downloader, look: () => Promise.reject(dead) },
+      }),
+    });
+    w.drop("links.txt", "https://example.org/one\nnot a link\n");
+
+    w.start();
+    await w.until(() => w.ledger.countByPhase().rejected === 1);
+
+    assert.deepEqual(w.list("rejected"), ["links.txt", "links.txt.reason.txt"]);
+    assert.deepEqual(w.list("done"), []);
+    const reason = readFileSync(join(w.dir, "rejected", "links.txt.reason.txt"), "utf8");
+    assert.match(
+      reason,
+      /none of its 2 items can be:\n {2}https:\/\/example.org\/one: there is no/,
+    );
+    assert.match(reason, /\n {2}line 2: not a usable URL/);
+  });
+
   test("what can't be used goes to rejected beside its reason", async (t) => {
     const w = openAgentWorld(t);
     w.drop("notes.docx", "words");

@@ -1,5 +1,5 @@
 /** Performs the steps of drops that are in the ledger. Each may be cut off anywhere and done again. */
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
 import type { DropItem, DropRecord } from "../core/drop-records.ts";
@@ -15,6 +15,7 @@ import type { ItemId, JobId } from "../core/ids.ts";
 import { keysOf } from "../core/keys.ts";
 import { extensionOf, mediaTypeOf } from "../core/media-types.ts";
 import { ItemInfo, ItemState } from "../core/records.ts";
+import { safeLine } from "../core/safe-text.ts";
 import { titleOfUrl } from "../core/url.ts";
 import type { Metadata } from "../core/records.ts";
 import type { KeptDrop } from "../ports/drop-ledger.ts";
@@ -302,7 +303,8 @@ async function move(
     fingerprint: drop.fingerprint === "" ? null : drop.fingerprint,
     sha256: drop.kind === "file" ? (only?.source?.sha256 ?? null) : null,
     companions: [...sidecars, `${from}${OPTIONS_SUFFIX}`, `${from}${DONE_SUFFIX}`],
-    target: drop.target,
+    // Of this folder only: what lies in done/ already may still turn out to be of no use.
+    target: drop.target !== null && dirname(drop.target) === folder ? drop.target : null,
     noteTarget: (target) => ledger.change(id, { target }),
     signal,
   });
@@ -377,8 +379,14 @@ export function describeFailure(items: readonly DropItem[]): ClipscribeError {
   const [first] = errors;
   if (first === undefined) return new ClipscribeError("contract", "nothing of it can be used");
   if (errors.length === 1) return fromErrorRecord(first.error);
-  const lines = errors.slice(0, 50).map(({ name, error }) => `  ${name}: ${error.message}`);
-  return new ClipscribeError("contract", `nothing of it can be used:\n${lines.join("\n")}`);
+  const lines = errors.slice(0, 50).map(({ name, error: { message } }) => {
+    // A line of a list is named by its number, in the message as well.
+    return message.startsWith(`${name}: `)
+      ? `  ${message}`
+      : `  ${safeLine(name, 200)}: ${message}`;
+  });
+  const what = `none of its ${errors.length} items can be`;
+  return new ClipscribeError("contract", `${what}:\n${lines.join("\n")}`);
 }
 
 export function jobOf({ drop }: KeptDrop): JobId {

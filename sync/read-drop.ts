@@ -221,7 +221,7 @@ async function readFolder(
 }
 
 export function notWhole(why: string): ClipscribeError {
-  return new ClipscribeError("contract", `the file can't be used: ${why}`, {
+  return new ClipscribeError("contract", why, {
     hint: "play it; if it is damaged or cut off, drop a good copy",
   });
 }

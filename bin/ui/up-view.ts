@@ -93,11 +93,13 @@ function lineView(options: UpViewOptions): UpView {
     options.draw.show([rows, below].filter((each) => each !== "").join("\n"));
   }
 
-  function print(text: string, more: string | null = null): void {
+  function print(text: string, ...more: (string | null)[]): void {
     options.draw?.done();
     const time = formatTimeOfDay(options.now(), options.now());
     options.write(wrapLine(`${time}  ${safeLine(text, 1_000)}`, options.columns));
-    if (more !== null) options.write(wrapLine(INDENT + safeLine(more, 500), options.columns));
+    for (const line of more) {
+      if (line !== null) options.write(wrapLine(INDENT + safeLine(line, 500), options.columns));
+    }
     redraw(true);
   }
 
@@ -106,6 +108,14 @@ function lineView(options: UpViewOptions): UpView {
     error: { message: string; hint?: string | null | undefined },
   ): void {
     print(`${text}: ${error.message}`, error.hint ?? null);
+  }
+
+  /** Where it is now stands on the first line, before what is said of its parts. */
+  function printRejected({ name, target, why, hint }: Rejected): void {
+    const where = target === null ? "" : ` → rejected/${short(basename(target))}`;
+    const [first = "", ...parts] = why.split("\n");
+    const said = `${short(name)} can't be used: ${first.replace(/:$/, "")}${where}`;
+    print(said, ...parts.map((part) => part.trim()), hint);
   }
 
   return {
@@ -123,8 +133,9 @@ function lineView(options: UpViewOptions): UpView {
         const what = event.type === "trouble" ? TROUBLE[event.scope] : short(event.item);
         return printError(what, event.error);
       }
+      if (event.type === "rejected") return printRejected(event);
       const text = describeAgentEvent(event);
-      if (text !== undefined) print(text, event.type === "rejected" ? event.hint : null);
+      if (text !== undefined) print(text);
     },
     runner(event) {
       const key = "stage" in event ? `${event.job_id}/${event.item_id}/${event.stage}` : "";
@@ -192,7 +203,9 @@ const TROUBLE = {
   network: "downloading waits",
 } as const;
 
-function describeAgentEvent(event: AgentEvent): string | undefined {
+type Rejected = Extract<AgentEvent, { type: "rejected" }>;
+
+function describeAgentEvent(event: Exclude<AgentEvent, Rejected>): string | undefined {
   switch (event.type) {
     case "watching":
       return event.mode.by === "events"
@@ -210,10 +223,6 @@ function describeAgentEvent(event: AgentEvent): string | undefined {
       const failed = event.failed === 0 ? "" : `; ${event.failed} of its items can't be used`;
       const where = event.target === null ? "" : ` → done/${short(basename(event.target))}`;
       return `${short(event.name)}: handed off${failed}${where}`;
-    }
-    case "rejected": {
-      const where = event.target === null ? "" : ` → rejected/${short(basename(event.target))}`;
-      return `${short(event.name)} can't be used: ${event.why}${where}`;
     }
     case "gone":
       return `${short(event.name)}: ${event.why}`;
