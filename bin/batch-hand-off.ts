@@ -149,10 +149,10 @@ function showItems(view: BatchView, { drop, items }: KeptDrop, shown: Map<string
     shown.set(name, phase);
     const id = item.item ?? name;
     const doing = DOING[phase];
-    if (phase === "acknowledged") view.ended(id, { state: "handed-off" });
-    else if (phase === "failed" && error !== null) {
+    if ((phase === "acknowledged" || phase === "failed") && error !== null) {
       const { message, hint } = fromErrorRecord(error);
       view.ended(id, { state: "failed", message, hint: hint ?? null });
-    } else if (doing !== undefined && item.item !== null) view.doing(id, doing, null);
+    } else if (phase === "acknowledged") view.ended(id, { state: "handed-off" });
+    else if (doing !== undefined && item.item !== null) view.doing(id, doing, null);
   }
 }

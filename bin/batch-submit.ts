@@ -212,16 +212,17 @@ function reportEnd(
   { lid, estimate }: { lid: LidEnd; estimate: BatchEstimate | null },
 ): number {
   view.stop();
-  const failed = items.filter(({ phase }) => phase === "failed").length;
+  // Also what has a ticket and failed all the same: its file could not be made ready here.
+  const failed = items.filter(({ error }) => error !== null).length;
   const handedOff = items.length - failed;
   const isLost = drop.phase === "rejected" || handedOff === 0;
   const code = isLost ? codeOfRejected(drop, items) : failed > 0 ? EXIT.partial : EXIT.complete;
   const status = isLost ? "failed" : failed > 0 ? "partial" : "handed-off";
   if (options.json) {
-    const rows = items.map(({ item, name, phase, error }) => ({
+    const rows = items.map(({ item, name, error }) => ({
       item_id: item,
       name,
-      status: phase === "failed" ? "failed" : "handed-off",
+      status: error === null ? "handed-off" : "failed",
       error,
     }));
     const record = { schema: 1, job_id: drop.job, status, lid: lid.lid, text: lid.text };

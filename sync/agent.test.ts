@@ -19,6 +19,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DropOptions } from "../core/drop-records.ts";
 import { ClipscribeError } from "../core/errors.ts";
 import { JobId } from "../core/ids.ts";
+import { endUnprepared } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
 import { ItemState, Metadata } from "../core/records.ts";
 import { sha256Of } from "../core/digest.ts";
@@ -202,6 +203,39 @@ describe("a drop", () => {
     assert.deepEqual(w.list("inbox"), []);
     assert.deepEqual(w.list("rejected"), []);
     assert.ok(existsSync(join(w.dir, "done", "Council.yaml")));
+  });
+
+  test("an item that could not be made ready has its ticket, and why it failed is noted with it", async (t) => {
+    const error = { kind: "contract" as const, message: "no sound", hint: null, cause: [] };
+    const w = openAgentWorld(t, {
+      change: (world) => ({
+        ...world,
+        async handOff(work) {
+          const handoff = await world.handOff(work);
+          if (handoff.action !== "ticket" || !handoff.item.startsWith("bad")) return handoff;
+          const [ticket] = (await w.tickets()).filter(({ item_id }) => item_id === handoff.item);
+          assert.ok(ticket);
+          const end = { status: "failed" as const, error, stages: {} };
+          const state = endUnprepared(undefined, ticket, end, world.clock.now());
+          return { ...handoff, action: "ended", state };
+        },
+      }),
+    });
+    w.drop("talks/bad.mp4");
+    w.drop("talks/good.mp4");
+
+    w.start();
+    await w.until(() => w.ledger.countByPhase().done === 1);
+
+    const [kept] = w.ledger.listAwaited();
+    const items = w.ledger.get(kept?.id ?? 0)?.items ?? [];
+    assert.deepEqual(
+      items.map(({ item, phase, error: why }) => [item, phase, why?.message]),
+      [
+        ["bad", "acknowledged", "no sound"],
+        ["good", "acknowledged", undefined],
+      ],
+    );
   });
 
   test("a list of which nothing can be used goes to rejected, though its items are read elsewhere", async (t) => {

@@ -195,6 +195,8 @@ export async function handOffItem(
     ticket: isDone ? keysOf(user).ticket(drop.options.lane, job, itemId, last) : handoff.ticket,
     outcome: null,
     fetched: false,
+    // Its ticket brings about what follows an end; a person is told now.
+    error: handoff.action === "ended" ? handoff.state.error : null,
   });
   listener({ type: "item-handed-off", id, job, item: itemId, isDone });
 }
