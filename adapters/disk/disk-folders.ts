@@ -17,6 +17,11 @@ const MIN_PRUNED_DEPTH = 3;
 
 export interface DiskFolders {
   make(path: string): void;
+  /**
+   * Makes the folder now, and begins to flush the names of those that were not there: that goes on
+   * while the bytes of what comes into it are flushed. `sync` waits for it, and tells of its trouble.
+   */
+  prepare(path: string): void;
   /** Makes the folder, and does in it what fails with ENOENT where it is gone again. */
   with<Value>(path: string, work: () => Value): Value;
   /** Takes an empty folder away; returns the one whose entries have changed. */
@@ -26,7 +31,8 @@ export interface DiskFolders {
 }
 
 export function createFolders(fs: DiskFs, root: string): DiskFolders {
-  const pending = new Set<string>();
+  /** Folders in which a new one has no durable name yet, and the flush that makes it so, if it began. */
+  const pending = new Map<string, Promise<void> | null>();
   /** Folders that were there a moment ago; who finds one gone makes it again. */
   const known = new Set<string>();
   const waiting = new Map<string, Promise<void>>();
@@ -64,12 +70,37 @@ export function createFolders(fs: DiskFs, root: string): DiskFolders {
     known.add(path);
     if (top === undefined) return;
     for (let folder = path; folder.length >= top.length; folder = dirname(folder)) {
-      pending.add(dirname(folder));
+      pending.set(dirname(folder), null);
     }
+  }
+
+  /** Flushes those above the path that need it; each once, however many wait for it. */
+  function syncAbove(path: string): Promise<void>[] {
+    const above = [...pending].filter(([folder]) => path.startsWith(folder));
+    return above.map(async ([folder, begun]) => {
+      const flush = begun ?? joinSync(folder);
+      pending.set(folder, flush);
+      await flush.then(
+        () => settle(folder, flush, () => pending.delete(folder)),
+        (error: unknown) => {
+          settle(folder, flush, () => pending.set(folder, null));
+          throw error;
+        },
+      );
+    });
+  }
+
+  /** Unless another folder was made there since. */
+  function settle(folder: string, flush: Promise<void>, note: () => void): void {
+    if (pending.get(folder) === flush) note();
   }
 
   return {
     make,
+    prepare(path) {
+      make(path);
+      for (const flush of syncAbove(path)) flush.catch(() => undefined);
+    },
     with(path, work) {
       for (let tries = 1; ; tries++) {
         try {
@@ -94,13 +125,11 @@ export function createFolders(fs: DiskFs, root: string): DiskFolders {
       return dirname(path);
     },
     async sync(path) {
-      const parents = [...pending].filter((folder) => path.startsWith(folder));
       try {
-        await Promise.all([path, ...parents].map(joinSync));
+        await Promise.all([joinSync(path), ...syncAbove(path)]);
       } catch (error) {
         throw describeDiskError(error, path);
       }
-      for (const parent of parents) pending.delete(parent);
     },
   };
 }

@@ -3,9 +3,11 @@
  * decided in disk-store.ts, and a campaign puts a failing or forgetful file system here.
  */
 import {
+  close,
   closeSync,
   createReadStream,
   fstatSync,
+  fsync,
   linkSync,
   mkdirSync,
   openSync,
@@ -20,7 +22,6 @@ import {
 import type { BigIntStats } from "node:fs";
 import { open, opendir } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { fsync } from "node:fs";
 import { promisify } from "node:util";
 
 const fsyncFile = promisify(fsync);
@@ -37,6 +38,8 @@ export interface DiskFs {
   /** Flushes a folder's entries. */
   syncFolder(path: string): Promise<void>;
   rename(from: string, to: string): void;
+  /** The same, over a file that is there. */
+  replace(from: string, to: string): void;
   link(from: string, to: string): void;
   unlink(path: string): void;
   removeTree(path: string): void;
@@ -71,6 +74,16 @@ export const realDiskFs: DiskFs = {
     }
   },
   rename: renameSync,
+  replace(from, to) {
+    // A disk that is told of each freed block (`discard`) takes a flush's time for it: whoever gives
+    // back the last handle waits for that, so a thread does it, not this one.
+    const replaced = openSync(to, "r");
+    try {
+      renameSync(from, to);
+    } finally {
+      close(replaced, () => undefined);
+    }
+  },
   link: linkSync,
   unlink: unlinkSync,
   removeTree: (path) => rmSync(path, { recursive: true, force: true }),

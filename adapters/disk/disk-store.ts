@@ -71,7 +71,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       ignoreMissing(() => fs.unlink(from));
       throw describeDiskError(error, path);
     }
-    if ((put.durability ?? "synced") === "synced") await folders.sync(dirname(path));
+    if (isSynced(put)) await folders.sync(dirname(path));
   }
 
   function moveIntoPlace(key: ObjectKey, from: string, path: string, put: PutOptions): void {
@@ -83,8 +83,9 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       fs.rename(from, path);
     } else {
       lock.run(() => {
-        if (put.ifMatch !== undefined) assertEtag(fs, path, key, put.ifMatch);
-        fs.rename(from, path);
+        if (put.ifMatch === undefined) return fs.rename(from, path);
+        assertEtag(fs, path, key, put.ifMatch);
+        fs.replace(from, path);
       });
     }
   }
@@ -134,10 +135,13 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     async put(key, body, put = {}) {
       throwIfAborted(put.signal);
       const from = temporary();
+      const folder = dirname(pathOf(key));
       try {
+        if (isSynced(put)) folders.prepare(folder);
         await fs.writeNew(from, body, put.durability !== "recomputable");
       } catch (error) {
         ignoreMissing(() => fs.unlink(from));
+        folders.prune(folder);
         throw describeDiskError(error, pathOf(key));
       }
       const large = BigInt(body.length) > HASHED_ETAG_BYTES;
@@ -207,6 +211,10 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     [Symbol.asyncDispose]: () => Promise.resolve(lock.close()),
   };
   return store;
+}
+
+function isSynced({ durability = "synced" }: PutOptions): boolean {
+  return durability === "synced";
 }
 
 function readObject(fs: DiskFs, path: string, key: ObjectKey): ReturnType<DiskFs["read"]> {

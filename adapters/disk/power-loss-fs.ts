@@ -43,6 +43,14 @@ export function openPowerLossFs(real: DiskFs, root: string): PowerLossFs {
     if (grave !== undefined && existsSync(dirname(path))) linkSync(grave, path);
   };
 
+  const move = (from: string, to: string, rename: DiskFs["rename"]): void => {
+    const grave = bury(to);
+    const source = bury(from);
+    rename(from, to);
+    note(to, () => restore(to, grave));
+    note(from, () => restore(from, source));
+  };
+
   const fs: DiskFs = {
     ...real,
     async writeNew(path, body, sync) {
@@ -60,13 +68,8 @@ export function openPowerLossFs(real: DiskFs, root: string): PowerLossFs {
       await real.syncFolder(path);
       pending.delete(path);
     },
-    rename(from, to) {
-      const grave = bury(to);
-      const source = bury(from);
-      real.rename(from, to);
-      note(to, () => restore(to, grave));
-      note(from, () => restore(from, source));
-    },
+    rename: (from, to) => move(from, to, real.rename),
+    replace: (from, to) => move(from, to, real.replace),
     link(from, to) {
       real.link(from, to);
       note(to, () => rmSync(to, { force: true }));
