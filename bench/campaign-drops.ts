@@ -69,7 +69,7 @@ async function bundleAgent(): Promise<string> {
     format: "esm",
     platform: "node",
     target: "node24",
-    external: ["esbuild", "piscina"],
+    external: ["esbuild"],
     logLevel: "error",
     banner: {
       js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',

@@ -1,12 +1,11 @@
 /**
- * Both ends of the port between a stage's thread and the runner. Requests carry an id and get one
- * reply; notices (progress, log, a tool's lines) get none.
+ * Both ends of the channel between a stage in its thread and the runner. Requests carry an id and get
+ * one reply; notices (progress, log, a tool's lines) get none.
  */
-import type { MessagePort } from "node:worker_threads";
-
 import { fromErrorRecord, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { HostChatCall, HostToolCall, StageHost } from "../ports/stage-pool.ts";
+import type { StageChannel } from "../ports/stage-thread.ts";
 
 type Request =
   | { method: "tool"; call: HostToolCall }
@@ -38,13 +37,15 @@ interface Waiting {
 }
 
 /** The stage's end. `onAbort` is called at most once. */
-export function hostOverPort(
-  port: MessagePort,
+export function hostOverChannel(
+  channel: StageChannel,
   onAbort: (reason: ErrorRecord) => void,
-): { host: StageHost; close: () => void } {
+): StageHost {
   const waiting = new Map<number, Waiting>();
   let nextId = 1;
-  port.on("message", (message: ToStage) => {
+  const send = (message: FromStage): void => channel.send(message);
+  channel.listen((heard) => {
+    const message = heard as ToStage;
     if (message.type === "abort") return onAbort(message.reason);
     const waiter = waiting.get(message.id);
     if (message.type === "line") return waiter?.onLine?.(message.line);
@@ -56,49 +57,41 @@ export function hostOverPort(
     new Promise((resolve, reject) => {
       const id = nextId++;
       waiting.set(id, { resolve: resolve, reject, onLine });
-      port.postMessage({ type: "request", id, request } satisfies FromStage);
+      send({ type: "request", id, request });
     });
-  const host: StageHost = {
+  return {
     tool: (call, onLine) => ask({ method: "tool", call }, onLine),
     chat: (call) => ask({ method: "chat", call }),
     transcribe: (request) => ask({ method: "transcribe", request }),
     paid: (request, estimateUsd) => ask({ method: "paid", request, estimateUsd }),
-    incomplete: (why) => port.postMessage({ type: "incomplete", why } satisfies FromStage),
-    progress: (fraction, note) =>
-      port.postMessage({ type: "progress", fraction, note } satisfies FromStage),
+    incomplete: (why) => send({ type: "incomplete", why }),
+    progress: (fraction, note) => send({ type: "progress", fraction, note }),
     log: (level, message, details) =>
-      port.postMessage({
+      send({
         type: "log",
         level,
         message,
         details: JSON.parse(JSON.stringify(details)) as Record<string, unknown>,
-      } satisfies FromStage),
+      }),
   };
-  return { host, close: () => port.close() };
 }
 
 /** The runner's end: answers the stage's requests from `host`. Returns how to abort the stage. */
-export function serveStage(port: MessagePort, host: StageHost): (reason: unknown) => void {
-  port.on("message", (message: FromStage) => {
+export function serveStage(channel: StageChannel, host: StageHost): (reason: unknown) => void {
+  const send = (message: ToStage): void => channel.send(message);
+  channel.listen((heard) => {
+    const message = heard as FromStage;
     if (message.type === "progress") return host.progress(message.fraction, message.note);
     if (message.type === "incomplete") return host.incomplete(message.why);
     if (message.type === "log") return host.log(message.level, message.message, message.details);
     const { id, request } = message;
-    const onLine = (line: string): void =>
-      port.postMessage({ type: "line", id, line } satisfies ToStage);
+    const onLine = (line: string): void => send({ type: "line", id, line });
     answer(host, request, onLine).then(
-      (value) => port.postMessage({ type: "reply", id, ok: true, value } satisfies ToStage),
-      (error: unknown) =>
-        port.postMessage({
-          type: "reply",
-          id,
-          ok: false,
-          error: toErrorRecord(error),
-        } satisfies ToStage),
+      (value) => send({ type: "reply", id, ok: true, value }),
+      (error: unknown) => send({ type: "reply", id, ok: false, error: toErrorRecord(error) }),
     );
   });
-  return (reason) =>
-    port.postMessage({ type: "abort", reason: toErrorRecord(reason) } satisfies ToStage);
+  return (reason) => send({ type: "abort", reason: toErrorRecord(reason) });
 }
 
 async function answer(

@@ -1,25 +1,18 @@
 /**
  * The thread's side of a stage: imports its bundle, checks its inputs, runs it, checks and hashes
- * what it made. Talks to the runner over one message port a task; stage-port.ts has both ends.
+ * what it made. One task at a time, over the port that the thread has with its pool.
  */
 import { pathToFileURL } from "node:url";
-import type { MessagePort } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
 import { fromErrorRecord, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { StageDefinition } from "../core/stage.ts";
-import type { MadeArtifact, StageTask } from "../ports/stage-pool.ts";
+import type { StageTask } from "../ports/stage-pool.ts";
+import type { FromThread, StageChannel, ThreadAnswer, ToThread } from "../ports/stage-thread.ts";
 import { createStageContext } from "./stage-context.ts";
-import { hostOverPort } from "./stage-port.ts";
+import { hostOverChannel } from "./stage-port.ts";
 import { collectOutputs, parseInputs, parseParams } from "./stage-values.ts";
-
-export interface WorkerTask extends StageTask {
-  port: MessagePort;
-}
-
-export type WorkerAnswer =
-  | { ok: true; artifacts: Record<string, MadeArtifact> }
-  | { ok: false; error: ErrorRecord };
 
 interface StageBundle {
   default: StageDefinition;
@@ -28,20 +21,33 @@ interface StageBundle {
 
 /** Bundles by path, which names their content: a thread runs the same few again and again. */
 const bundles = new Map<string, Promise<StageBundle>>();
+let current: { number: number; hear: (message: unknown) => void } | undefined;
 
-function loadBundle(path: string): Promise<StageBundle> {
-  const known = bundles.get(path);
-  if (known !== undefined) return known;
-  const loading = import(pathToFileURL(path).href) as Promise<StageBundle>;
-  bundles.set(path, loading);
-  loading.catch(() => bundles.delete(path));
-  return loading;
+parentPort?.on("message", (message: ToThread) => {
+  if (message.type === "run") void answer(message.number, message.task);
+  else if (current?.number === message.number) current.hear(message.message);
+});
+
+async function answer(number: number, task: StageTask): Promise<void> {
+  const say = (message: FromThread): void => parentPort?.postMessage(message, []);
+  const under = { number, hear: (_message: unknown): void => undefined };
+  current = under;
+  const channel: StageChannel = {
+    // A stage that has returned and goes on has nobody to talk to.
+    send(message) {
+      if (current === under) say({ type: "say", number, message });
+    },
+    listen: (hear) => void (under.hear = hear),
+  };
+  const answer = await runTask(task, channel);
+  current = undefined;
+  say({ type: "end", number, answer });
 }
 
-export default async function runStageTask(task: WorkerTask): Promise<WorkerAnswer> {
+async function runTask(task: StageTask, channel: StageChannel): Promise<ThreadAnswer> {
   const abort = new AbortController();
-  const { host, close } = hostOverPort(task.port, (reason) => abort.abort(fromErrorRecord(reason)));
   try {
+    const host = hostOverChannel(channel, (reason) => abort.abort(fromErrorRecord(reason)));
     const bundle = await loadBundle(task.bundlePath);
     const definition = bundle.default;
     const ctx = createStageContext({
@@ -57,9 +63,16 @@ export default async function runStageTask(task: WorkerTask): Promise<WorkerAnsw
     return { ok: true, artifacts: await collectOutputs(definition, returned, task.scratchDir) };
   } catch (error) {
     return { ok: false, error: toErrorRecord(classify(error)) };
-  } finally {
-    close();
   }
+}
+
+function loadBundle(path: string): Promise<StageBundle> {
+  const known = bundles.get(path);
+  if (known !== undefined) return known;
+  const loading = import(pathToFileURL(path).href) as Promise<StageBundle>;
+  bundles.set(path, loading);
+  loading.catch(() => bundles.delete(path));
+  return loading;
 }
 
 /**
