@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,4 +54,35 @@ describe("the queue in SQLite", () => {
     await again[Symbol.asyncDispose]();
     await two[Symbol.asyncDispose]();
   });
+
+  test("of pullers in several processes that see the same messages, one gets each", async (t) => {
+    const path = await file(t);
+    const queue = openSqliteQueue({ file: path, name: "urgent" });
+    t.after(() => queue[Symbol.asyncDispose]());
+    const sent = Array.from({ length: 300 }, (_, at) => `message ${at}`);
+    for (const body of sent) await queue.send(body);
+    const script = `import { openSqliteQueue } from ${JSON.stringify(join(import.meta.dirname, "sqlite-queue.ts"))};
+      const queue = openSqliteQueue({ file: ${JSON.stringify(path)}, name: "urgent" });
+      for (let max = 1; ; max = 1 + (max % 7)) {
+        const events = await queue.pull({ max, visibilityMs: 60_000, waitMs: 300 });
+        if (events.length === 0) break;
+        for (const { body, attempts } of events) console.log(body + (attempts === 1 ? "" : " again"));
+        await queue.ack(events.map(({ leaseId }) => leaseId));
+      }`;
+
+    const outputs = await Promise.all(Array.from({ length: 3 }, async () => outputOf(script)));
+
+    const got = outputs.flatMap((text) => text.trim().split("\n").filter(Boolean));
+    assert.deepEqual(got.toSorted(), sent.toSorted());
+  });
 });
+
+async function outputOf(script: string): Promise<string> {
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  await once(child, "close");
+  return text;
+}

@@ -25,6 +25,12 @@ export interface SqliteQueueOptions {
   now?: () => number;
 }
 
+interface DueRow {
+  id: string;
+  body: string;
+  attempts: number;
+}
+
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
@@ -41,12 +47,14 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
   const database = guard(() => openDatabase(file, SCHEMA));
   const bell = openBell(`${file}.${name}.wake`);
   const insert = database.prepare("INSERT INTO events VALUES (?, ?, ?, ?, NULL, 0)");
-  const due = database.prepare("SELECT 1 FROM events WHERE queue = ? AND visible_at <= ? LIMIT 1");
+  const due = database.prepare(
+    `SELECT id, body, attempts FROM events WHERE queue = ? AND visible_at <= ?
+     ORDER BY visible_at LIMIT ?`,
+  );
+  // Each lease is another attempt: who has seen an older one has been overtaken.
   const lease = database.prepare(
-    `UPDATE events SET lease = lower(hex(randomblob(16))), visible_at = ?, attempts = attempts + 1
-     WHERE id IN (
-       SELECT id FROM events WHERE queue = ? AND visible_at <= ? ORDER BY visible_at LIMIT ?
-     ) RETURNING id, lease AS leaseId, body, attempts`,
+    `UPDATE events SET lease = ?, visible_at = ?, attempts = attempts + 1
+     WHERE id = ? AND attempts = ? AND visible_at <= ?`,
   );
   const nextDue = database.prepare("SELECT min(visible_at) AS at FROM events WHERE queue = ?");
   const remove = database.prepare("DELETE FROM events WHERE lease = ? AND visible_at > ?");
@@ -70,9 +78,23 @@ export function openSqliteQueue(options: SqliteQueueOptions): EventQueue & Async
 
   function take(max: number, visibilityMs: number): LeasedEvent[] {
     // Looking first takes no lock, and most looks find nothing.
+    const found = look(max);
+    if (found.length === 0) return [];
+    const leaseAll = (rows: readonly DueRow[]): LeasedEvent[] =>
+      rows.flatMap((row) => leaseOne(row, visibilityMs) ?? []);
+    // One alone is won or lost by its update; of many, other pullers see the same until the lock.
+    return found.length === 1 ? leaseAll(found) : inTransaction(() => leaseAll(look(max)));
+  }
+
+  function look(max: number): DueRow[] {
+    return due.all(name, now(), max) as unknown as DueRow[];
+  }
+
+  function leaseOne({ id, body, attempts }: DueRow, visibilityMs: number): LeasedEvent | undefined {
+    const leaseId = randomUUID();
     const at = now();
-    if (due.get(name, at) === undefined) return [];
-    return lease.all(at + visibilityMs, name, at, max) as unknown as LeasedEvent[];
+    const { changes } = lease.run(leaseId, at + visibilityMs, id, attempts, at);
+    return changes === 0 ? undefined : { id, leaseId, body, attempts: attempts + 1 };
   }
 
   function untilNext(deadline: number): number {
