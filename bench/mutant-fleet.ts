@@ -6,6 +6,7 @@ import type { PaidAnswer } from "../core/stage.ts";
 import type { EventQueue, LeasedEvent } from "../ports/event-queue.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { claimTicket } from "../runner/claim.ts";
+import { NO_LOOK_AHEAD } from "../runner/look-ahead.ts";
 import { readItem } from "../runner/item-record.ts";
 import { openLiveness } from "../runner/liveness.ts";
 import { openCalls } from "../runner/open-calls.ts";
@@ -40,7 +41,7 @@ export const twoClaims: Scenario = async ({ heedConditions, ...defences }) => {
     const world = engineWorld({ store: slow, defences, runner });
     await using liveness = await openLiveness(world, () => []);
     const verdict = await claimTicket(
-      { world, keys: KEYS, liveness, isActive: () => true },
+      { world, keys: KEYS, liveness, isActive: () => true, lookAhead: () => NO_LOOK_AHEAD },
       ADDRESS,
     );
     return verdict.action;

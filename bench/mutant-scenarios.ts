@@ -22,6 +22,7 @@ import { failing } from "../ports/failing.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { openArtifactShelf } from "../runner/artifact-shelf.ts";
 import { claimTicket } from "../runner/claim.ts";
+import { NO_LOOK_AHEAD } from "../runner/look-ahead.ts";
 import type { Defences } from "../runner/defences.ts";
 import { writeOwned } from "../runner/item-progress.ts";
 import { readItem, swapItem } from "../runner/item-record.ts";
@@ -101,7 +102,7 @@ const poison: Scenario = async (defences) => {
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
     const verdict = await claimTicket(
-      { world, keys: KEYS, liveness, isActive: () => false },
+      { world, keys: KEYS, liveness, isActive: () => false, lookAhead: () => NO_LOOK_AHEAD },
       ADDRESS,
     );
     if (verdict.action === "finish-tail")

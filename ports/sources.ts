@@ -19,6 +19,8 @@ export interface LocatedSource {
 export interface Sources {
   /** @throws `missing` where no file of that hash can be read now. */
   locate(source: Source, signal: AbortSignal): Promise<LocatedSource>;
+  /** The same where it takes no more than a look; undefined where `locate` has to be asked. */
+  glance?(source: Source): LocatedSource | undefined;
 }
 
 export interface DropReader {

@@ -14,10 +14,17 @@ import { getIfPresent } from "../ports/get-if-present.ts";
 import { readItem, swapItem } from "./item-record.ts";
 import type { ItemVersion } from "./item-record.ts";
 import type { Liveness } from "./liveness.ts";
+import type { LookAhead } from "./look-ahead.ts";
 import type { OfficeWorld, RunnerWorld } from "./world.ts";
 
 export type Verdict =
-  | { action: "claimed"; version: ItemVersion; ticket: Ticket; pipeline: CheckedPipeline }
+  | {
+      action: "claimed";
+      version: ItemVersion;
+      ticket: Ticket;
+      pipeline: CheckedPipeline;
+      ahead: LookAhead;
+    }
   | { action: "finish-tail"; state: ItemState; ticket: Ticket }
   /** A newer run has begun: what is published is shown, and the ticket goes. */
   | { action: "end-superseded"; version: ItemVersion; ticket: Ticket }
@@ -41,6 +48,8 @@ export interface ClaimContext {
   liveness: Liveness;
   /** True while this process works on the item under its present claim. */
   isActive: (item: TicketAddress) => boolean;
+  /** Begun with the claim's write. */
+  lookAhead: (ticket: Ticket, pipeline: CheckedPipeline) => LookAhead;
 }
 
 export async function claimTicket(context: ClaimContext, address: TicketAddress): Promise<Verdict> {
@@ -107,8 +116,9 @@ async function claim(
     // A power cut ends all who might have the item: the first claim of a run may then be forgotten,
     // a later one is counted whatever happens, since the item may be what brings the machine down.
     const durability = claimed.attempts > 1 ? "synced" : "whole";
-    const version = await swapItem(world.store, key, claimed, expected, durability);
-    return { action: "claimed", version, ticket, pipeline };
+    const swapped = swapItem(world.store, key, claimed, expected, durability);
+    const ahead = context.lookAhead(ticket, pipeline);
+    return { action: "claimed", version: await swapped, ticket, pipeline, ahead };
   } catch (error) {
     if (isKind(error, "conflict")) return "lost-race";
     throw error;

@@ -12,6 +12,7 @@ import type { LocatedSource } from "../ports/sources.ts";
 import type { ArtifactShelf } from "./artifact-shelf.ts";
 import type { ItemLog } from "./item-log.ts";
 import type { ItemMoney } from "./item-money.ts";
+import type { LookAhead } from "./look-ahead.ts";
 import type { OpenCalls } from "./open-calls.ts";
 import type { Pools } from "./pools.ts";
 import type { StageCache } from "./stage-cache.ts";
@@ -38,6 +39,7 @@ export interface ItemRun {
   /** Tells the item's record of a change; `ended` when a stage ran to its end. */
   readonly onStage: (id: string, record: StageRecord, ended: boolean) => void;
   readonly files: WorkFiles;
+  readonly ahead: LookAhead;
   /** True once the job was paused: the stages under way end, no other starts. */
   readonly isPaused: () => boolean;
   /** Reads what people want of the job. @throws what ends the work when it is paused or cancelled. */
@@ -75,6 +77,7 @@ export function openWorkFiles(
   ticket: Ticket,
   shelf: ArtifactShelf,
   epoch: number,
+  found?: LocatedSource,
 ): WorkFiles {
   const dir = join(
     world.workDir,
@@ -82,7 +85,7 @@ export function openWorkFiles(
     `${ticket.job_id}.${ticket.item_id}.${ticket.run}.${epoch}`,
   );
   const local = new Map<string, Promise<string>>();
-  let source: Promise<LocatedSource> | undefined;
+  let source = found && Promise.resolve(found);
   let used = false;
 
   async function bring(artifact: CachedArtifact, signal: AbortSignal): Promise<string> {

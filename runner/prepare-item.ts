@@ -20,6 +20,7 @@ import { openCalls } from "./open-calls.ts";
 import type { ItemMoney } from "./item-money.ts";
 import { openWorkFiles } from "./item-run.ts";
 import type { ItemRun } from "./item-run.ts";
+import { NO_LOOK_AHEAD } from "./look-ahead.ts";
 import { patientCache, patientShelf, untilReached } from "./patient.ts";
 import { describePrepared } from "./prepared-stages.ts";
 import type { Prepared } from "./prepared-stages.ts";
@@ -111,6 +112,7 @@ export function openPreparer(
       before,
       onStage: (id, record) => void (stages[id] = record),
       files,
+      ahead: NO_LOOK_AHEAD,
       isPaused: () => false,
       checkControl: () => Promise.resolve(),
     };

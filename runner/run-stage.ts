@@ -9,16 +9,16 @@ import {
   isHeld,
   toErrorRecord,
 } from "../core/errors.ts";
-import { explainRun, isForced } from "../core/plan.ts";
+import { explainRun } from "../core/plan.ts";
 import type { Ingredients } from "../core/plan.ts";
 import type { Sha256 } from "../core/ids.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import type { CachedArtifact, StageCacheEntry, StageRecord } from "../core/records.ts";
 import type { MadeArtifact } from "../ports/stage-pool.ts";
 import type { FinishedStage, ItemRun } from "./item-run.ts";
-import { identifyStage, providersOf } from "./identify-stage.ts";
 import type { Provider, StageIdentity } from "./identify-stage.ts";
 import { takePrepared } from "./prepared-stages.ts";
+import { recogniseStage } from "./recognise-stage.ts";
 import { sendInputs } from "./stage-inputs.ts";
 import { createStageHost, digestOfPrompts, startMeter } from "./stage-host.ts";
 
@@ -63,20 +63,29 @@ export async function runStage(
   stage: CheckedStage,
   finished: ReadonlyMap<string, FinishedStage>,
 ): Promise<FinishedStage> {
-  const providers = providersOf(run.world.providers, stage);
-  const identities: [Provider | null, StageIdentity][] = [];
-  for (const provider of providers) {
-    const identified = await identifyStage(run, stage, finished, provider);
-    if ("missing" in identified) return skip(run, stage, identified.missing);
-    const { identity } = identified;
-    const prepared = await takePrepared(run, stage, identity);
-    if (prepared !== undefined) return take(run, stage, prepared);
-    // What any of those that may answer has answered is not asked again.
-    const isAnew = isForced(run.ticket.from_stage, run.pipeline.stages, stage.id);
-    const reused = isAnew ? undefined : await run.cache.find(identity.key, run.signal);
-    if (reused !== undefined) return reuse(run, stage, reused, identity.ingredients);
-    identities.push([provider, identity]);
+  const recognised =
+    (await run.ahead.takeStage(stage.id)) ??
+    (await recogniseStage(run, stage, finished, async (identity) =>
+      takePrepared(run, stage, identity),
+    ));
+  switch (recognised.is) {
+    case "missing":
+      return skip(run, stage, recognised.artifact);
+    case "prepared":
+      return take(run, stage, recognised.finished);
+    case "cached":
+      return reuse(run, stage, recognised.entry, recognised.ingredients);
+    case "new":
+      return runNew(run, stage, finished, recognised.identities);
   }
+}
+
+async function runNew(
+  run: ItemRun,
+  stage: CheckedStage,
+  finished: ReadonlyMap<string, FinishedStage>,
+  identities: readonly (readonly [Provider | null, StageIdentity])[],
+): Promise<FinishedStage> {
   let instead = "";
   for (const [index, [provider, identity]] of identities.entries()) {
     const before = await ingredientsBefore(run, stage, identity);

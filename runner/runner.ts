@@ -15,6 +15,7 @@ import { Lane } from "../core/ids.ts";
 import { keysOf, parseTicketKey } from "../core/keys.ts";
 import type { TicketAddress } from "../core/keys.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
+import type { Ticket } from "../core/records.ts";
 import { openAdoptions } from "./adopt-drops.ts";
 import { ageingOf, openArtifactShelf } from "./artifact-shelf.ts";
 import { openBudgets } from "./budgets.ts";
@@ -29,6 +30,7 @@ import { openSweeping } from "./keep-sweeping.ts";
 import { listLane } from "./list-lane.ts";
 import { openLiveness } from "./liveness.ts";
 import type { Liveness } from "./liveness.ts";
+import { lookAhead } from "./look-ahead.ts";
 import { openMailRoom } from "./mail-room.ts";
 import { openMessages } from "./messages.ts";
 import { pullLane } from "./pull-lane.ts";
@@ -146,13 +148,15 @@ function openParts({ world, scope, active, liveness, stopping }: RunnerBase) {
   const keys = keysOf(world.user);
   const jobs = openJobMetadata(world.store, keys);
   const messages = openMessages(world);
+  const shop = openWorkshop(world, keys, { jobs, liveness });
   const claims = {
     world,
     keys,
     liveness,
     isActive: (address: TicketAddress) => active.has(nameOfItem(address)),
+    lookAhead: (ticket: Ticket, pipeline: CheckedPipeline) =>
+      lookAhead({ world, jobs, cache: shop.cache, stopping }, ticket, pipeline),
   };
-  const shop = openWorkshop(world, keys, { jobs, liveness });
   const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope, stopping });
   const { onFinished } = mail.finisher;
   const rows = openJobRows(world.store, keys, jobs, world.clock, onFinished, stopping);

@@ -22,6 +22,7 @@ import { openWorkFiles } from "./item-run.ts";
 import type { ItemRun } from "./item-run.ts";
 import type { JobMetadata } from "./job-metadata.ts";
 import type { Liveness } from "./liveness.ts";
+import type { LookAhead } from "./look-ahead.ts";
 import { preparePublish } from "./publish.ts";
 import { RetryLater } from "./run-stage.ts";
 import { openCalls } from "./open-calls.ts";
@@ -56,6 +57,7 @@ export interface Claimed {
   version: ItemVersion;
   ticket: Ticket;
   pipeline: CheckedPipeline;
+  ahead: LookAhead;
 }
 
 export type WorkEnd =
@@ -73,7 +75,7 @@ export async function workItem(
 ): Promise<WorkEnd> {
   const { abort } = control;
   const { world, keys } = shop;
-  const { ticket, pipeline, version } = claimed;
+  const { ticket, pipeline, version, ahead } = claimed;
   const key = keys.item(ticket.job_id, ticket.item_id);
   const money = openItemMoney({
     world,
@@ -94,7 +96,11 @@ export async function workItem(
   });
   const { job_id, item_id, run } = ticket;
   const log = openItemLog(world.store, keys.log(job_id, item_id, run), world.clock);
-  using files = openWorkFiles(world, ticket, shop.shelf, version.state.epoch);
+  using files = openWorkFiles(world, ticket, shop.shelf, version.state.epoch, ahead.source);
+  const obeyAll = ({ control: wanted }: Metadata): void => {
+    obey(wanted);
+    money.obey(wanted);
+  };
   const work: ItemRun = {
     world,
     keys,
@@ -112,12 +118,9 @@ export async function workItem(
     before: version.state.stages,
     onStage: progress.onStage,
     files,
+    ahead,
     isPaused: () => control.paused,
-    checkControl: async () => {
-      const { control: wanted } = await shop.jobs.read(job_id);
-      obey(wanted);
-      money.obey(wanted);
-    },
+    checkControl: async () => obeyAll(await shop.jobs.read(job_id)),
   };
   world.listener({
     type: "item-claimed",
@@ -127,7 +130,7 @@ export async function workItem(
     stages: pipeline.stages.map(({ id }) => id),
   });
   try {
-    await work.checkControl();
+    obeyAll((await ahead.metadata) ?? (await shop.jobs.read(job_id)));
     const finished = await executeItem(work, (reason) => abort.abort(reason));
     const published = await preparePublish(work, finished, money.spentUsd);
     const resultsKey = keys.results(job_id, item_id);

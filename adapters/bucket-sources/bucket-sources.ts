@@ -124,6 +124,13 @@ export function firstOf(...places: readonly Sources[]): Sources {
       }
       throw missing;
     },
+    glance(source) {
+      for (const place of places) {
+        const found = place.glance?.(source);
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    },
   };
 }
 

@@ -119,6 +119,7 @@ export function dropsFrom(drops: Sources, others: Sources): Sources {
   return {
     locate: async (source, signal) =>
       (source.drop === undefined ? others : drops).locate(source, signal),
+    glance: (source) => (source.drop === undefined ? others : drops).glance?.(source),
   };
 }
 

@@ -8,6 +8,7 @@ import type { BigIntStats } from "node:fs";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { Sha256 } from "../../core/ids.ts";
+import type { Source } from "../../core/records.ts";
 import type { LocatedSource, Sources } from "../../ports/sources.ts";
 import { openLedgerFile } from "./open-ledger-file.ts";
 
@@ -68,6 +69,11 @@ export function openLedger(file: string): Ledger {
   const selectDownload = database.prepare("SELECT * FROM downloads WHERE url = ?");
   const upsertDownload = database.prepare("INSERT OR REPLACE INTO downloads VALUES (?, ?, ?, ?)");
 
+  function glance({ sha256 }: Source): LocatedSource | undefined {
+    const row = (bySha.all(sha256) as unknown as FileRow[]).find(matches);
+    return row && located(row);
+  }
+
   return {
     find(path, identity) {
       const row = select.get(path) as unknown as FileRow | undefined;
@@ -100,11 +106,10 @@ export function openLedger(file: string): Ledger {
         throw error;
       }
     },
+    glance,
     async locate(source) {
-      const rows = bySha.all(source.sha256) as unknown as FileRow[];
-      for (const row of rows) {
-        if (matches(row)) return located(row);
-      }
+      const found = glance(source);
+      if (found !== undefined) return found;
       throw new ClipscribeError("missing", "the original file is gone or was changed", {
         details: { file: source.filename, sha256: source.sha256.slice(0, 12) },
         hint: "put it back where it was, or run again with the changed file",
