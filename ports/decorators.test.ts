@@ -208,6 +208,26 @@ describe("notifying", () => {
     );
   });
 
+  test("of a store that says when an object can be read, the event is sent then, and once", async () => {
+    sent.length = 0;
+    const memory = openMemoryStore();
+    let before = 0;
+    const store: ObjectStore = {
+      ...memory,
+      async put(key, body, options) {
+        const etag = await memory.put(key, body, options);
+        options?.onVisible?.(etag);
+        before = sent.length;
+        return etag;
+      },
+    };
+
+    const told = notifying(store, rules, { clock: systemClock, log: quiet });
+    await told.put(KEY, BODY);
+
+    assert.deepEqual([before, sent.length], [1, 1]);
+  });
+
   test("a queue that is down does not fail the write", async () => {
     const down = { send: () => Promise.reject(new Error("down")) } as unknown as EventQueue;
     const store = notifying(openMemoryStore(), [{ prefix: "", queue: down }], {

@@ -1,6 +1,7 @@
 /**
  * Makes a store tell of new objects as R2 does: an object-created event a write, by literal prefix
- * rules. A lost event is no error of the write: the sweep heals it.
+ * rules. A lost event is no error of the write: the sweep heals it. An event is sent as soon as the
+ * object can be read, while its name is still being flushed: whoever lists finds it then as well.
  */
 import type { ObjectKey } from "../core/keys.ts";
 import type { Clock } from "./clock.ts";
@@ -40,8 +41,13 @@ export function notifying<Store extends ObjectStore>(
   }
   const told: Partial<ObjectStore> = {
     async put(key, body, options) {
-      const etag = await store.put(key, body, options);
-      await tell("PutObject", key, etag, body.length);
+      if (!isHeard(key)) return store.put(key, body, options);
+      let told: Promise<void> | undefined;
+      const onVisible = (etag: Etag): void => {
+        told = tell("PutObject", key, etag, body.length);
+      };
+      const etag = await store.put(key, body, { ...options, onVisible });
+      await (told ?? tell("PutObject", key, etag, body.length));
       return etag;
     },
     async putStream(key, body, options) {

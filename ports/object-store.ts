@@ -78,6 +78,12 @@ export interface PutOptions extends SendOptions {
   ifMatch?: Etag | null | undefined;
   contentType?: string | undefined;
   durability?: Durability | undefined;
+  /**
+   * Called by a store that can tell, and by `put` alone, once others can read the object: it may be
+   * durable only a little later, when the call returns, and is not at all where the call then rejects.
+   * For hints; must not throw.
+   */
+  onVisible?: ((etag: Etag) => void) | undefined;
 }
 
 export interface DeleteOptions extends RequestOptions {

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
@@ -14,6 +14,7 @@ import { parseObjectKey } from "../../core/keys.ts";
 import type { ObjectKey } from "../../core/keys.ts";
 import { describeObjectStore } from "../../ports/object-store.contract.ts";
 import { realDiskFs } from "./disk-fs.ts";
+import type { DiskFs } from "./disk-fs.ts";
 import { openDiskStore } from "./disk-store.ts";
 import type { DiskStore } from "./disk-store.ts";
 import { pathOfKey } from "./key-path.ts";
@@ -226,6 +227,59 @@ describe("the disk store", () => {
     await store.put(first, Buffer.from("3"), { ifMatch: null });
 
     assert.equal(Buffer.from((await store.get(first)).body).toString(), "3");
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("an object is told of once it can be read, while its name is still being flushed", async (t) => {
+    const told = Promise.withResolvers<string>();
+    const flushed: string[] = [];
+    const fs: DiskFs = {
+      ...realDiskFs,
+      async syncFolder(path) {
+        await told.promise;
+        flushed.push(basename(path));
+        return realDiskFs.syncFolder(path);
+      },
+    };
+    const store = openDiskStore({ root: join(await folder(t), "store"), fs });
+    const read = async (): Promise<string> => Buffer.from((await store.get(KEY)).body).toString();
+
+    await store.put(KEY, Buffer.from("here"), { onVisible: () => told.resolve(read()) });
+
+    assert.equal(await told.promise, "here");
+    assert.ok(flushed.includes("me"));
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("a folder that is made while its parent is flushed for another has its name flushed, too", async (t) => {
+    const root = join(await folder(t), "store");
+    const first = Promise.withResolvers<void>();
+    const flushes: string[][] = [];
+    const fs: DiskFs = {
+      ...realDiskFs,
+      async syncFolder(path) {
+        if (basename(path) === "me") {
+          // What is there when a flush begins is what it is good for.
+          flushes.push(readdirSync(path));
+          if (flushes.length === 1) await first.promise;
+        }
+        return realDiskFs.syncFolder(path);
+      },
+    };
+    const store = openDiskStore({ root, fs });
+    const [one, two] = ["one", "two"].map((job) =>
+      parseObjectKey(`inbox/batch/me/${job}/a.1.json`),
+    );
+    assert.ok(one && two);
+
+    const puts = [store.put(one, Buffer.from("1"))];
+    while (flushes.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    puts.push(store.put(two, Buffer.from("2")));
+    await new Promise((resolve) => setImmediate(resolve));
+    first.resolve();
+    await Promise.all(puts);
+
+    assert.deepEqual(flushes, [["one"], ["one", "two"]]);
     await store[Symbol.asyncDispose]();
   });
 

@@ -62,7 +62,12 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   const temporary = (): string => join(temporaryDir, `${stem}.${(temporaries++).toString(36)}`);
 
   /** Moves a finished temporary file into place, if the condition holds. */
-  async function commit(key: ObjectKey, from: string, put: PutOptions): Promise<void> {
+  async function commit(
+    key: ObjectKey,
+    from: string,
+    put: PutOptions,
+    onVisible?: () => void,
+  ): Promise<void> {
     const path = pathOf(key);
     try {
       throwIfAborted(put.signal);
@@ -71,7 +76,9 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       ignoreMissing(() => fs.unlink(from));
       throw describeDiskError(error, path);
     }
-    if (isSynced(put)) await folders.sync(dirname(path));
+    const flushed = isSynced(put) ? folders.sync(dirname(path)) : undefined;
+    onVisible?.();
+    await flushed;
   }
 
   function moveIntoPlace(key: ObjectKey, from: string, path: string, put: PutOptions): void {
@@ -146,7 +153,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       }
       const large = BigInt(body.length) > HASHED_ETAG_BYTES;
       const etag = large ? etagOf(fs.stat(from), undefined) : hashedEtag(body);
-      await commit(key, from, put);
+      await commit(key, from, put, () => put.onVisible?.(etag));
       return etag;
     },
 
