@@ -182,7 +182,7 @@ async function hurry(): Promise<void> {
 async function layUnflushed(): Promise<void> {
   const fs: DiskFs = {
     ...realDiskFs,
-    writeNew: (path, body) => realDiskFs.writeNew(path, body, false),
+    writeNew: (path, body, _sync, isMade) => realDiskFs.writeNew(path, body, false, isMade),
     syncFolder: () => Promise.resolve(),
   };
   await using quick = openDiskStore({ root: storeDir, fs });

@@ -277,7 +277,8 @@ const powerCut: Scenario = async ({ flushFile, flushFolder }) => {
     const fs: DiskFs = {
       ...power.fs,
       ...(flushFile === false && {
-        writeNew: async (path: string, body: Uint8Array) => power.fs.writeNew(path, body, false),
+        writeNew: async (path: string, body: Uint8Array, _sync: boolean, isMade?: boolean) =>
+          power.fs.writeNew(path, body, false, isMade),
       }),
       ...(flushFolder === false && { syncFolder: () => Promise.resolve() }),
     };

@@ -5,6 +5,7 @@
 import {
   close,
   closeSync,
+  constants,
   createReadStream,
   fstatSync,
   fsync,
@@ -24,6 +25,7 @@ import { open, opendir } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
 
+const { O_CREAT, O_WRONLY } = constants;
 const fsyncFile = promisify(fsync);
 
 export interface ReadFile {
@@ -32,8 +34,12 @@ export interface ReadFile {
 }
 
 export interface DiskFs {
-  /** Creates a new file with that content; `sync` flushes it to the disk. */
-  writeNew(path: string, body: Uint8Array, sync: boolean): Promise<void>;
+  /**
+   * Creates a new file with that content; `sync` flushes it to the disk. `isMade`: it is there by
+   * `makeEmpty`. All but the flush is done when the call returns its promise.
+   */
+  writeNew(path: string, body: Uint8Array, sync: boolean, isMade?: boolean): Promise<void>;
+  makeEmpty(path: string): void;
   openNew(path: string): Promise<FileHandle>;
   /** Flushes a folder's entries. */
   syncFolder(path: string): Promise<void>;
@@ -54,8 +60,9 @@ export interface DiskFs {
 }
 
 export const realDiskFs: DiskFs = {
-  async writeNew(path, body, sync) {
-    const fd = openSync(path, "wx", 0o644);
+  async writeNew(path, body, sync, isMade = false) {
+    // One that is gone again is made again.
+    const fd = openSync(path, isMade ? O_WRONLY | O_CREAT : "wx", 0o644);
     try {
       let written = 0;
       while (written < body.length) written += writeSync(fd, body, written);
@@ -64,6 +71,7 @@ export const realDiskFs: DiskFs = {
       closeSync(fd);
     }
   },
+  makeEmpty: (path) => closeSync(openSync(path, "wx", 0o644)),
   openNew: (path) => open(path, "wx", 0o644),
   async syncFolder(path) {
     const fd = openSync(path, "r");

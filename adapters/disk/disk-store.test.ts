@@ -385,8 +385,8 @@ describe("the disk store", () => {
       let isBroken = false;
       const fs = {
         ...realDiskFs,
-        async writeNew(path: string, body: Uint8Array, sync: boolean): Promise<void> {
-          await realDiskFs.writeNew(path, isBroken ? body.subarray(0, 1) : body, sync);
+        async writeNew(path: string, body: Uint8Array, ...how: [boolean, boolean?]): Promise<void> {
+          await realDiskFs.writeNew(path, isBroken ? body.subarray(0, 1) : body, ...how);
           if (isBroken) throw Object.assign(new Error(code), { code });
         },
       };
@@ -398,8 +398,8 @@ describe("the disk store", () => {
 
       await assert.rejects(put, (error) => hasKind(kind)(error) && error.hint !== undefined);
       assert.equal(Buffer.from((await store.get(KEY)).body).toString(), "old");
-      assert.deepEqual(readdirSync(join(root, ".tmp")), []);
       await store[Symbol.asyncDispose]();
+      assert.deepEqual(readdirSync(join(root, ".tmp")), []);
     });
   }
 

@@ -33,9 +33,7 @@ import { listObjects } from "./disk-list.ts";
 import { openDiskUploads } from "./disk-uploads.ts";
 import { pathOfKey } from "./key-path.ts";
 import { openProcessLock } from "./process-lock.ts";
-
-/** A temporary file this old has no owner: the longest upload of a part takes minutes. */
-const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
+import { ignoreTrouble, openTemporaryFiles, sweepTemporary } from "./temporary-files.ts";
 
 export interface DiskStoreOptions {
   root: string;
@@ -49,17 +47,22 @@ export interface DiskStore extends ObjectStore, AsyncDisposable {
 }
 
 export function openDiskStore(options: DiskStoreOptions): DiskStore {
-  const { root, fs = realDiskFs } = options;
+  const { root, fs = realDiskFs, now = () => new Date() } = options;
   const temporaryDir = join(root, ".tmp");
   const folders = createFolders(fs, root);
   // Through the same door as all folders: the first flush makes the store's own name durable, too.
   guard(root, () => folders.make(temporaryDir));
   const lock = openProcessLock(join(root, ".lock"));
-  sweepTemporary(fs, temporaryDir, options.now?.() ?? new Date());
+  sweepTemporary(fs, temporaryDir, now());
+  const temporaries = openTemporaryFiles(fs, temporaryDir, now);
+  const temporary = (): string => temporaries.take().path;
   const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
-  const stem = randomUUID();
-  let temporaries = 0;
-  const temporary = (): string => join(temporaryDir, `${stem}.${(temporaries++).toString(36)}`);
+
+  /** What the next steps need, made while the bytes are flushed. */
+  async function meanwhile(folder: string, put: PutOptions): Promise<void> {
+    if (isSynced(put)) folders.prepare(folder);
+    temporaries.prepare();
+  }
 
   /** Moves a finished temporary file into place, if the condition holds. */
   async function commit(
@@ -73,7 +76,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       throwIfAborted(put.signal);
       folders.with(dirname(path), () => moveIntoPlace(key, from, path, put));
     } catch (error) {
-      ignoreMissing(() => fs.unlink(from));
+      ignoreTrouble(() => fs.unlink(from));
       throw describeDiskError(error, path);
     }
     const flushed = isSynced(put) ? folders.sync(dirname(path)) : undefined;
@@ -141,13 +144,14 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
 
     async put(key, body, put = {}) {
       throwIfAborted(put.signal);
-      const from = temporary();
       const folder = dirname(pathOf(key));
+      const isFlushed = put.durability !== "recomputable";
+      const { path: from, isMade } = isFlushed ? temporaries.takeMade() : temporaries.take();
       try {
-        if (isSynced(put)) folders.prepare(folder);
-        await fs.writeNew(from, body, put.durability !== "recomputable");
+        const written = fs.writeNew(from, body, isFlushed, isMade);
+        await Promise.all([written, isFlushed && meanwhile(folder, put)]);
       } catch (error) {
-        ignoreMissing(() => fs.unlink(from));
+        ignoreTrouble(() => fs.unlink(from));
         folders.prune(folder);
         throw describeDiskError(error, pathOf(key));
       }
@@ -167,7 +171,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
         }
         if (put.durability !== "recomputable") await handle.sync();
       } catch (error) {
-        ignoreMissing(() => fs.unlink(from));
+        ignoreTrouble(() => fs.unlink(from));
         throw describeDiskError(error, pathOf(key));
       }
       const etag = etagOfFile(fs, from, fs.stat(from));
@@ -215,7 +219,10 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
 
     presign: (key) => Promise.resolve(pathToFileURL(pathOf(key))),
     ...openDiskUploads({ root, fs, commit, temporary }),
-    [Symbol.asyncDispose]: () => Promise.resolve(lock.close()),
+    async [Symbol.asyncDispose]() {
+      temporaries.close();
+      lock.close();
+    },
   };
   return store;
 }
@@ -335,31 +342,8 @@ function clampRange(
   return { start: range.start, end: Math.min(range.end ?? sizeBytes - 1, sizeBytes - 1) };
 }
 
-function sweepTemporary(fs: DiskFs, dir: string, now: Date): void {
-  void fs.names(dir).then(
-    (names) => {
-      for (const { name } of names) {
-        ignoreMissing(() => {
-          const path = join(dir, name);
-          const ageMs = now.getTime() - Number(fs.stat(path).mtimeMs);
-          if (ageMs > STALE_TEMPORARY_MS) fs.removeTree(path);
-        });
-      }
-    },
-    () => undefined,
-  );
-}
-
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw asClipscribeError(signal.reason);
-}
-
-function ignoreMissing(work: () => void): void {
-  try {
-    work();
-  } catch {
-    // Another process was faster, or there was nothing: either way it is gone.
-  }
 }
 
 function guard(path: string, work: () => unknown): void {

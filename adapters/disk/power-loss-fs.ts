@@ -53,9 +53,13 @@ export function openPowerLossFs(real: DiskFs, root: string): PowerLossFs {
 
   const fs: DiskFs = {
     ...real,
-    async writeNew(path, body, sync) {
-      await real.writeNew(path, body, sync);
+    async writeNew(path, body, sync, isMade = false) {
+      await real.writeNew(path, body, sync, isMade);
       if (!sync) dirty.set(inode(path), true);
+      if (!isMade) note(path, () => rmSync(path, { force: true }));
+    },
+    makeEmpty(path) {
+      real.makeEmpty(path);
       note(path, () => rmSync(path, { force: true }));
     },
     async openNew(path) {
