@@ -1,8 +1,9 @@
 /**
  * What the work on an item begins with, looked up while the write that claims it is on its way: that
- * waits for a disk's flush or for a bucket. Only reads, and none whose answer the claim could change:
- * what people want of the job, whether the first stages are done already, where the original lies.
- * A claim that is lost has looked for nothing; a look that fails is made again by the work itself.
+ * waits for a disk's flush or for a bucket. Nothing is written but that artifacts found are kept from
+ * ageing, and nothing is asked whose answer the claim could change: what people want of the job,
+ * whether the first stages are done already, where the original lies. A claim that is lost has looked
+ * for nothing; a look that fails is made again by the work itself.
  */
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import type { Metadata, Ticket } from "../core/records.ts";
