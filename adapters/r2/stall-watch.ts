@@ -9,7 +9,7 @@ import type { SendOptions } from "../../ports/object-store.ts";
 /** Four parts share a link of 64 kbit/s: a piece of each leaves in half a minute. */
 const MIN_PIECE_BYTES = 64 * 1024;
 /** A fast link takes larger ones: every piece costs a turn of the event loop. */
-const MAX_PIECE_BYTES = 1024 * 1024;
+const MAX_PIECE_BYTES = 256 * 1024;
 /** A piece that is gone in this time is followed by one of twice the size. */
 const FAST_MS = 20;
 
