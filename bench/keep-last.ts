@@ -10,7 +10,10 @@ const LOWEST = 19;
 /** So long a new session may be as good as any other. */
 const LOOK_MS = 200;
 
-/** Until it is disposed of. Where there are no autogroups, niceness alone does it. */
+/**
+ * Until it is disposed of: then they are as good as any other again, if this process may say so. Where
+ * there are no autogroups, niceness alone does it.
+ */
 export function keepLast(pids: readonly number[]): Disposable {
   const done = new Set<number>();
   // Their own session is that of who started them, and of everybody else whom that has started.
@@ -28,7 +31,29 @@ export function keepLast(pids: readonly number[]): Disposable {
     }
   };
   const timer = setInterval(look, LOOK_MS);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  let isOver = false;
+  return {
+    [Symbol.dispose]() {
+      if (isOver) return;
+      isOver = true;
+      clearInterval(timer);
+      for (const { pid } of descendantsOf(pids)) raise(pid);
+    },
+  };
+}
+
+/** Only root may; what has ended meanwhile needs nothing. */
+function raise(pid: number): void {
+  for (const give of [
+    () => setPriority(pid, 0),
+    () => writeFileSync(`/proc/${pid}/autogroup`, "0"),
+  ]) {
+    try {
+      give();
+    } catch {
+      // It stays the last.
+    }
+  }
 }
 
 interface Process {
