@@ -9,7 +9,7 @@ import type { DiskStore } from "../adapters/disk/disk-store.ts";
 import { openMediaTools } from "../adapters/ffmpeg/media-tools.ts";
 import { openLedger } from "../adapters/ledger/ledger.ts";
 import type { Ledger } from "../adapters/ledger/ledger.ts";
-import { openThreadStagePool } from "../adapters/stage-threads/thread-stage-pool.ts";
+import { openThreadStagePool } from "../adapters/piscina/thread-stage-pool.ts";
 import { detectSandbox } from "../adapters/sandbox/detect-sandbox.ts";
 import { openSandbox } from "../adapters/sandbox/sandboxed.ts";
 import type { Sandbox } from "../adapters/sandbox/sandboxed.ts";

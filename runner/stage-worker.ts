@@ -1,15 +1,23 @@
 /**
  * The thread's side of a stage: imports its bundle, checks its inputs, runs it, checks and hashes
- * what it made. One task at a time, over the port that the thread has with its pool.
+ * what it made. One task at a time; all that is said about it goes over the port that the thread opens
+ * to its pool when it starts.
  */
 import { pathToFileURL } from "node:url";
-import { parentPort } from "node:worker_threads";
+import { MessageChannel, parentPort } from "node:worker_threads";
 
 import { fromErrorRecord, toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { StageDefinition } from "../core/stage.ts";
 import type { StageTask } from "../ports/stage-pool.ts";
-import type { FromThread, StageChannel, ThreadAnswer, ToThread } from "../ports/stage-thread.ts";
+import type {
+  FromThread,
+  StageChannel,
+  ThreadAnswer,
+  ThreadHello,
+  ThreadTask,
+  ToThread,
+} from "../ports/stage-thread.ts";
 import { createStageContext } from "./stage-context.ts";
 import { hostOverChannel } from "./stage-port.ts";
 import { collectOutputs, parseInputs, parseParams } from "./stage-values.ts";
@@ -23,15 +31,20 @@ interface StageBundle {
 const bundles = new Map<string, Promise<StageBundle>>();
 let current: { number: number; hear: (message: unknown) => void } | undefined;
 
-parentPort?.on("message", (message: ToThread) => {
-  if (message.type === "run") void answer(message.number, message.task);
-  else if (current?.number === message.number) current.hear(message.message);
+const { port1: pool, port2: port } = new MessageChannel();
+parentPort?.postMessage({ port } satisfies ThreadHello, [port]);
+pool.on("message", ({ number, message }: ToThread) => {
+  if (current?.number === number) current.hear(message);
 });
+// Whoever gives tasks keeps the thread alive.
+pool.unref();
 
-async function answer(number: number, task: StageTask): Promise<void> {
-  const say = (message: FromThread): void => parentPort?.postMessage(message, []);
+/** What the pool calls. Its answer goes over the port, after all that the stage has said. */
+export default async function runStageTask({ number, task }: ThreadTask): Promise<void> {
+  const say = (message: FromThread): void => pool.postMessage(message, []);
   const under = { number, hear: (_message: unknown): void => undefined };
   current = under;
+  say({ type: "begin", number });
   const channel: StageChannel = {
     // A stage that has returned and goes on has nobody to talk to.
     send(message) {

@@ -44,7 +44,7 @@ const { outputFiles } = await build({
   target: "node24",
   outExtension: { ".js": ".mjs" },
   // Started as threads or programs of their own, from their own folders.
-  external: ["esbuild"],
+  external: ["esbuild", "piscina"],
   minifySyntax: true,
   logLevel: "warning",
   banner: {

@@ -75,7 +75,13 @@ export function checkSource({ path, text }: SourceFile): string[] {
       problems.push(`${path}: env, argv, print and exit belong into bin/`);
     }
   }
-  if (layer !== "stages" && layer !== "bench" && !isTest && /^export default /m.test(text)) {
+  if (
+    layer !== "stages" &&
+    layer !== "bench" &&
+    !isTest &&
+    /^export default /m.test(text) &&
+    basename(path) !== "stage-worker.ts"
+  ) {
     problems.push(`${path}: only a stage has a default export`);
   }
   const allowed = ALLOWED[layer];
