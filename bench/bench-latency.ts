@@ -14,8 +14,8 @@ import { loadBullMq, loadGraphile } from "./peers/load-peer.ts";
 import { openOwnRunner } from "./peers/own-runner.ts";
 import { nowMs, startPeers } from "./peers/start-peers.ts";
 
-const ROUNDS = 120;
-const WARM_UP = 15;
+const ROUNDS = 240;
+const WARM_UP = 400;
 const PAUSE_MS = 40;
 
 const dir = mkdtempSync(join(tmpdir(), "clipscribe-latency-"));
