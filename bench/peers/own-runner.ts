@@ -98,7 +98,9 @@ export async function untilReady(child: ChildProcess): Promise<void> {
       if (said.length < 10_000) said += chunk.toString();
       if (said.includes('"ready"')) resolve();
     });
-    child.once("close", () => reject(new Error(`the runner ended: ${said.slice(-500)}`)));
+    child.once("close", (code, signal) =>
+      reject(new Error(`the runner ended (${code ?? signal}): ${said.slice(-500)}`)),
+    );
   });
 }
 
