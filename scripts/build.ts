@@ -14,10 +14,11 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
 
 import { build } from "esbuild";
+
+import { withLazyBuiltins } from "./lazy-builtins.ts";
 
 /** Chunks that no longer belong are kept so long, for processes that started from them. */
 const KEEP_OLD_CHUNKS_MS = 7 * 24 * 3_600_000;
@@ -73,20 +74,6 @@ for (const name of readdirSync(dist).filter((each) => isChunk(each) && !current.
   if (info !== undefined && startedAt.getTime() - info.mtimeMs > KEEP_OLD_CHUNKS_MS) {
     rmSync(join(dist, name), { force: true });
   }
-}
-
-/**
- * An import of a module of Node's evaluates all it exports, and so loads what `fs` or `process` offer
- * lazily: a quarter of a command's start. Asked for as an object, only what is named is loaded.
- */
-function withLazyBuiltins(code: string): string {
-  return code.replace(
-    /^import (?:\* as )?([\w$]+|\{[^}]*\}) from "([a-z:_/]+)";$/gm,
-    (statement, names: string, module: string) =>
-      isBuiltin(module)
-        ? `const ${names.replaceAll(" as ", ": ")} = globalThis.process.getBuiltinModule("${module}");`
-        : statement,
-  );
 }
 
 /** Puts a whole file in place by one rename; two builds at once leave one of the two. */
