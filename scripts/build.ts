@@ -18,7 +18,7 @@ import { basename, join } from "node:path";
 
 import { build } from "esbuild";
 
-import { withLazyBuiltins } from "./lazy-builtins.ts";
+import { BUNDLE, starterOf, withLazyBuiltins } from "./bundle-parts.ts";
 
 /** Chunks that no longer belong are kept so long, for processes that started from them. */
 const KEEP_OLD_CHUNKS_MS = 7 * 24 * 3_600_000;
@@ -29,7 +29,7 @@ const dist = join(root, "dist");
 const startedAt = new Date();
 
 const { outputFiles } = await build({
-  write: false,
+  ...BUNDLE,
   absWorkingDir: root,
   entryPoints: {
     clipscribe: "bin/clipscribe.ts",
@@ -37,20 +37,10 @@ const { outputFiles } = await build({
     "digest-thread": "adapters/system/digest-thread.ts",
   },
   outdir: dist,
-  bundle: true,
-  splitting: true,
   chunkNames: "chunk-[hash]",
-  format: "esm",
-  platform: "node",
-  target: "node24",
-  outExtension: { ".js": ".mjs" },
   // Started as threads or programs of their own, from their own folders.
   external: ["esbuild", "piscina"],
-  minifySyntax: true,
   logLevel: "warning",
-  banner: {
-    js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
-  },
 });
 mkdirSync(dist, { recursive: true });
 const made = outputFiles.map(({ path, text }) => ({
@@ -60,13 +50,7 @@ const made = outputFiles.map(({ path, text }) => ({
 const isChunk = (name: string): boolean => name.startsWith("chunk-");
 for (const { name, contents } of made.filter((file) => isChunk(file.name))) place(name, contents);
 for (const { name, contents } of made.filter((file) => !isChunk(file.name))) place(name, contents);
-place(
-  "main.mjs",
-  withLazyBuiltins(`import { enableCompileCache } from "node:module";
-enableCompileCache(\`\${import.meta.dirname}/.compile-cache\`);
-await import("./clipscribe.mjs");
-`),
-);
+place("main.mjs", starterOf("clipscribe.mjs"));
 place("stamp", "", startedAt);
 const current = new Set(made.map(({ name }) => name));
 for (const name of readdirSync(dist).filter((each) => isChunk(each) && !current.has(each))) {

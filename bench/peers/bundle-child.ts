@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { build } from "esbuild";
 
-import { withLazyBuiltins } from "../../scripts/lazy-builtins.ts";
+import { BUNDLE, starterOf, withLazyBuiltins } from "../../scripts/bundle-parts.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -15,33 +15,17 @@ const root = join(import.meta.dirname, "..", "..");
 export async function bundleChild(program: string, dir: string): Promise<string> {
   const outdir = join(dir, "dist");
   const { outputFiles } = await build({
-    write: false,
+    ...BUNDLE,
     absWorkingDir: root,
     entryPoints: {
       child: join("bench", program),
       "digest-thread": "adapters/system/digest-thread.ts",
     },
     outdir,
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    platform: "node",
-    target: "node24",
-    outExtension: { ".js": ".mjs" },
-    minifySyntax: true,
-    banner: {
-      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
-    },
   });
   mkdirSync(outdir, { recursive: true });
   for (const { path, text } of outputFiles) writeFileSync(path, withLazyBuiltins(text));
   const main = join(outdir, "main.mjs");
-  const cache = JSON.stringify(join(outdir, ".compile-cache"));
-  writeFileSync(
-    main,
-    withLazyBuiltins(
-      `import { enableCompileCache } from "node:module";\nenableCompileCache(${cache});\nawait import("./child.mjs");\n`,
-    ),
-  );
+  writeFileSync(main, starterOf("child.mjs"));
   return main;
 }
