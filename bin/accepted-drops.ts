@@ -1,5 +1,6 @@
 /**
- * What the bucket's rules are made of, which endings a bare drop may have and how long what lies: by the pipeline that holds, and without running anything of it.
+ * What a bucket's rules are made of: which endings a bare drop may have, and how long things are kept. By
+ * the pipeline that holds, and without running anything of it.
  * Runners adopt drops by the pushed one; pipeline.yaml's word counts before the first push.
  */
 import { asClipscribeError } from "../core/errors.ts";

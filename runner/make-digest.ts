@@ -19,6 +19,7 @@ import type { ObjectStore } from "../ports/object-store.ts";
 import { renderDigestHtml, renderDigestMarkdown } from "./digest-pages.ts";
 import { readItem } from "./item-record.ts";
 import type { FinishedJob } from "./job-rows.ts";
+import { MANIFEST_FILE } from "./publish.ts";
 
 const READS_AT_ONCE = 16;
 const GRAPH_FILE = "knowledge_graph.json";
@@ -104,11 +105,11 @@ async function readFacts(
   if (row.manifest === null) return { facts, graph: null };
   try {
     const at = (name: string): ObjectKey => reading.keys.result(job, item, name);
-    const body = await readPublished(reading, row.manifest.sha256, at("manifest.json"));
+    const body = await readPublished(reading, row.manifest.sha256, at(MANIFEST_FILE));
     const { files, info, missing } = Manifest.parse(JSON.parse(body));
     const names = new Set(files.map(({ path }) => path));
     facts.title = info.title;
-    facts.report = REPORTS.find((name) => names.has(name)) ?? "manifest.json";
+    facts.report = REPORTS.find((name) => names.has(name)) ?? MANIFEST_FILE;
     // Of an earlier run, where this one got nothing published.
     if (row.manifest.run === row.run) {
       facts.missing = missing.map(({ stage, why }) => `${stage} is missing: ${why}`);

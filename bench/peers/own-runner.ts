@@ -58,6 +58,8 @@ export default defineStage({
   const queue = openSqliteQueue({ file: join(home, "queue.db"), name: "urgent" });
   const log = { with: () => log, debug: no, info: no, warn: no, error: no };
   const rules = [{ prefix: "inbox/urgent/me/", queue }];
+  /** Whatever becomes of who started them, they do not outlive the store. */
+  const children: ChildProcess[] = [];
   return {
     store: notifying(disk, rules, { clock: systemClock, log }),
     home,
@@ -81,9 +83,11 @@ export default defineStage({
       });
       // Somebody has to read it: a full pipe would stop the runner.
       child.stderr.resume();
+      children.push(child);
       return child;
     },
     async [Symbol.asyncDispose]() {
+      for (const child of children) child.kill("SIGKILL");
       await queue[Symbol.asyncDispose]();
       await disk[Symbol.asyncDispose]();
     },
