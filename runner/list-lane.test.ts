@@ -8,21 +8,17 @@ import { ClipscribeError } from "../core/errors.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { listLane } from "./list-lane.ts";
+import type { FleetPlace } from "./pools.ts";
 import { openRunner } from "./runner.ts";
 
 const everything = { sweepPrefix: null, accepts: () => true };
 const PATIENCE = { timeout: 20_000 };
 
-interface Place {
-  size: number;
-  rank: number;
-}
-
 /** A lane that is listed every few milliseconds, and what a dispatch with so much room hears of it. */
 function listing(
   t: TestContext,
   store: ObjectStore,
-  { room = 100, place = undefined as Place | undefined } = {},
+  { room = 100, place = undefined as FleetPlace | undefined } = {},
 ) {
   const heard: string[] = [];
   const said: string[] = [];

@@ -8,6 +8,7 @@ import { parseTicketKey } from "../core/keys.ts";
 import type { TicketAddress, UserKeys } from "../core/keys.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Liveness } from "./liveness.ts";
+import type { FleetPlace } from "./pools.ts";
 import type { RunnerWorld } from "./world.ts";
 
 /** A look reads so many keys at most: ten pages of R2. Those in front are the oldest, and go first. */
@@ -81,7 +82,7 @@ async function lookOnce(
 /** All runners see the same list: each begins with other tickets, and few are claimed in vain. */
 function ownShareFirst<Ticket>(
   tickets: readonly Ticket[],
-  place: { size: number; rank: number } | undefined,
+  place: FleetPlace | undefined,
 ): Ticket[] {
   const { size, rank } = place ?? { size: 1, rank: 0 };
   const isOwn = (at: number): boolean => at % size === rank % size;
