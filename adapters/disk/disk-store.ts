@@ -58,10 +58,9 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   const temporary = (): string => temporaries.take().path;
   const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
 
-  /** What the next steps need, made while the bytes are flushed. */
-  async function meanwhile(folder: string, put: PutOptions): Promise<void> {
-    if (isSynced(put)) folders.prepare(folder);
-    temporaries.prepare();
+  /** While the bytes are flushed. */
+  async function prepareFolder(folder: string): Promise<void> {
+    folders.prepare(folder);
   }
 
   /** Moves a finished temporary file into place, if the condition holds. */
@@ -149,7 +148,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       const { path: from, isMade } = isFlushed ? temporaries.takeMade() : temporaries.take();
       try {
         const written = fs.writeNew(from, body, isFlushed, isMade);
-        await Promise.all([written, isFlushed && meanwhile(folder, put)]);
+        await Promise.all([written, isSynced(put) && prepareFolder(folder)]);
       } catch (error) {
         ignoreTrouble(() => fs.unlink(from));
         folders.prune(folder);
@@ -158,6 +157,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       const large = BigInt(body.length) > HASHED_ETAG_BYTES;
       const etag = large ? etagOf(fs.stat(from), undefined) : hashedEtag(body);
       await commit(key, from, put, () => put.onVisible?.(etag));
+      if (isFlushed) temporaries.noteWrite();
       return etag;
     },
 
@@ -220,7 +220,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     presign: (key) => Promise.resolve(pathToFileURL(pathOf(key))),
     ...openDiskUploads({ root, fs, commit, temporary }),
     async [Symbol.asyncDispose]() {
-      temporaries.close();
+      await temporaries.close();
       lock.close();
     },
   };

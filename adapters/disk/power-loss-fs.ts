@@ -58,8 +58,8 @@ export function openPowerLossFs(real: DiskFs, root: string): PowerLossFs {
       if (!sync) dirty.set(inode(path), true);
       if (!isMade) note(path, () => rmSync(path, { force: true }));
     },
-    makeEmpty(path) {
-      real.makeEmpty(path);
+    async makeSpare(path) {
+      await real.makeSpare(path);
       note(path, () => rmSync(path, { force: true }));
     },
     async openNew(path) {

@@ -1,7 +1,7 @@
 /**
- * Where objects are written before they are moved into place. The next file is made while the one
- * before it is flushed: where many were deleted just now, some file systems take longer to make a file
- * than to flush it, and whoever hands something over waits for that.
+ * Where objects are written before they are moved into place. Some files are made ahead while the store
+ * rests: making one and flushing its name takes longer than flushing what is written into it, and
+ * whoever hands something over waits for that.
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
@@ -10,59 +10,85 @@ import type { DiskFs } from "./disk-fs.ts";
 
 /** An older one may be swept by another process at any moment. */
 const MAX_SPARE_AGE_MS = 60 * 60 * 1000;
+/** An item that is handed over and taken on needs two or three, one right after the other. */
+const SPARES = 4;
+/** So long nothing was written: whoever writes without a rest gains nothing from a file made ahead. */
+const REST_MS = 5;
 /** A temporary file this old has no owner: the longest upload of a part takes minutes. */
 const STALE_MS = 24 * 60 * 60 * 1000;
 
 export interface TemporaryFile {
   path: string;
-  /** It is there already, and empty. */
+  /** It is there already. */
   isMade: boolean;
 }
 
 export interface TemporaryFiles {
   /** A new name, and no file yet. */
   take(): TemporaryFile;
-  /** The file that was prepared, if one is; for what somebody waits for. */
+  /** A file that was made ahead, if there is one; for what somebody waits for. */
   takeMade(): TemporaryFile;
-  /** Makes the next file, if there is none; where that fails, whoever writes next hears of it. */
-  prepare(): void;
+  /** Something was written. After a rest, files are made ahead again. */
+  noteWrite(): void;
   /** Removes what was made and not taken. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 export function openTemporaryFiles(fs: DiskFs, dir: string, now: () => Date): TemporaryFiles {
   const stem = randomUUID();
   let count = 0;
-  let spare: { path: string; madeMs: number } | undefined;
+  let spares: { path: string; madeMs: number }[] = [];
+  let making: Promise<void> | undefined;
+  let isClosed = false;
+  let rest: NodeJS.Timeout | undefined;
   const take = (): TemporaryFile => ({
     path: join(dir, `${stem}.${(count++).toString(36)}`),
     isMade: false,
   });
+  const isFresh = ({ madeMs }: { madeMs: number }): boolean => {
+    const ageMs = now().getTime() - madeMs;
+    return ageMs >= 0 && ageMs <= MAX_SPARE_AGE_MS;
+  };
 
-  function discardSpare(): void {
-    const { path } = spare ?? {};
-    spare = undefined;
-    if (path !== undefined) ignoreTrouble(() => fs.unlink(path));
+  /** Where that fails, whoever writes next hears of it. */
+  async function makeSpares(): Promise<void> {
+    while (!isClosed && spares.length < SPARES) {
+      const { path } = take();
+      const madeMs = now().getTime();
+      try {
+        await fs.makeSpare(path);
+      } catch {
+        return ignoreTrouble(() => fs.unlink(path));
+      }
+      spares.push({ path, madeMs });
+    }
+  }
+
+  function discardSpares(): void {
+    for (const { path } of spares) ignoreTrouble(() => fs.unlink(path));
+    spares = [];
   }
 
   return {
     take,
     takeMade() {
-      const ageMs = spare && now().getTime() - spare.madeMs;
-      if (ageMs !== undefined && (ageMs > MAX_SPARE_AGE_MS || ageMs < 0)) discardSpare();
-      const { path } = spare ?? {};
-      spare = undefined;
+      if (!spares.every(isFresh)) discardSpares();
+      const path = spares.pop()?.path;
       return path === undefined ? take() : { path, isMade: true };
     },
-    prepare() {
-      if (spare !== undefined) return;
-      const { path } = take();
-      ignoreTrouble(() => {
-        fs.makeEmpty(path);
-        spare = { path, madeMs: now().getTime() };
-      });
+    noteWrite() {
+      if (isClosed) return;
+      rest ??= setTimeout(() => {
+        making ??= makeSpares().finally(() => (making = undefined));
+      }, REST_MS).unref();
+      rest.refresh();
     },
-    close: discardSpare,
+    async close() {
+      isClosed = true;
+      clearTimeout(rest);
+      await making;
+      discardSpares();
+    },
   };
 }
 
