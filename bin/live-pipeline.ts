@@ -3,7 +3,7 @@
  * one is shown and changes nothing. What an item was taken on with is kept under
  * CLIPSCRIBE_HOME/pipelines for as long as items need it, so that a restart goes on with it too.
  */
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { asClipscribeError } from "../core/errors.ts";
@@ -15,11 +15,14 @@ import { PipelineIndex } from "../core/pushed-pipeline.ts";
 import type { Pipelines } from "../ports/pipelines.ts";
 import { buildPipeline, bundlesIn, loadPipeline, stampOf } from "./load-pipeline.ts";
 import type { FileStamp, LoadedPipeline } from "./load-pipeline.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** A `stat` of each file: an editor's rename, a checkout and a network mount all show by it. */
 const LOOK_MS = 400;
 /** A broken one is tried again without a change: the file that it misses may come. */
 const RETRY_MS = 2_000;
+/** Before that, another process may be about to write it, or to take on the first item that needs it. */
+const MIN_FORGOTTEN_AGE_MS = 24 * 60 * 60 * 1000;
 
 export interface LivePipeline extends Pipelines, Disposable {
   readonly file: string;
@@ -104,8 +107,7 @@ const folderOf = (home: string): string => join(home, "pipelines");
 function keep(home: string, index: PipelineIndex): void {
   mkdirSync(folderOf(home), { recursive: true });
   const path = join(folderOf(home), `${index.digest}.json`);
-  writeFileSync(`${path}.tmp`, `${JSON.stringify(index, null, 1)}\n`);
-  renameSync(`${path}.tmp`, path);
+  writeWhole(path, `${JSON.stringify(index, null, 1)}\n`);
 }
 
 /** Those that nobody needs any more are forgotten. */
@@ -124,7 +126,7 @@ async function recallNeeded(
     const path = join(folderOf(home), name);
     const digest = name.replace(/\.json$/, "") as Sha256;
     if (!needed.has(digest)) {
-      rmSync(path, { force: true });
+      forgetIfOld(path);
       continue;
     }
     try {
@@ -135,4 +137,9 @@ async function recallNeeded(
     }
   }
   return known;
+}
+
+function forgetIfOld(path: string): void {
+  const writtenMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+  if (Date.now() - writtenMs > MIN_FORGOTTEN_AGE_MS) rmSync(path, { force: true });
 }

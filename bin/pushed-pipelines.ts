@@ -1,5 +1,5 @@
 /** Pushed pipelines on this machine: fetched once, verified, and made of the bytes that were pushed. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { sha256Of } from "../core/digest.ts";
@@ -12,6 +12,7 @@ import type { ObjectStore } from "../ports/object-store.ts";
 import { readPipeline, readSignature } from "../sync/pipeline-store.ts";
 import { buildPipeline, bundlesIn, notItself } from "./load-pipeline.ts";
 import type { Settings } from "./settings.ts";
+import { writeWhole } from "./write-whole.ts";
 
 export interface PushedPipelines {
   /**
@@ -79,7 +80,5 @@ function placeBundle(path: string, body: Uint8Array): void {
   } catch {
     // Not there yet.
   }
-  const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, body);
-  renameSync(temporary, path);
+  writeWhole(path, body);
 }

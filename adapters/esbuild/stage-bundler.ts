@@ -7,6 +7,7 @@
  * An index by size, modification time and inode of every bundled file lets an unchanged stage
  * load without starting esbuild.
  */
+import { randomUUID } from "node:crypto";
 import { mkdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -274,7 +275,7 @@ async function readIndex(path: string, toolchain: string): Promise<Index> {
 }
 
 async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${randomUUID()}.tmp`;
   await writeFile(temporary, content);
   await rename(temporary, path);
 }

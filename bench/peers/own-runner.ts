@@ -79,9 +79,10 @@ export default defineStage({
       const args = ["runner", "--pipeline", pipeline, "--json"];
       const child = spawn(process.execPath, [entry, ...args], {
         env: { PATH: process.env["PATH"], HOME: dir, CLIPSCRIBE_HOME: home },
-        stdio: ["ignore", "ignore", "pipe"],
+        stdio: ["ignore", "pipe", "pipe"],
       });
       // Somebody has to read it: a full pipe would stop the runner.
+      child.stdout.resume();
       child.stderr.resume();
       children.push(child);
       return child;
@@ -98,10 +99,12 @@ export default defineStage({
 export async function untilReady(child: ChildProcess): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     let said = "";
-    child.stderr?.on("data", (chunk: Buffer) => {
-      if (said.length < 10_000) said += chunk.toString();
-      if (said.includes('"ready"')) resolve();
-    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        if (said.length < 10_000) said += chunk.toString();
+        if (said.includes('"ready"')) resolve();
+      });
+    }
     child.once("close", (code, signal) =>
       reject(new Error(`the runner ended (${code ?? signal}): ${said.slice(-500)}`)),
     );
