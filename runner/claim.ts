@@ -9,6 +9,7 @@ import { isKind, toErrorRecord, ClipscribeError } from "../core/errors.ts";
 import { claimItem, endRun, planClaim, queueItem } from "../core/item-state.ts";
 import { systemKeys } from "../core/keys.ts";
 import type { ObjectKey, TicketAddress, UserKeys } from "../core/keys.ts";
+import { assertKnownVersion } from "../core/known-version.ts";
 import type { CheckedPipeline } from "../core/pipeline.ts";
 import { Ticket } from "../core/records.ts";
 import type { ItemState } from "../core/records.ts";
@@ -202,7 +203,7 @@ async function readTicket(
       hint: "another tool wrote it: remove it, and submit the file again",
     });
   }
-  const ticket = parseTicket(body, known);
+  const ticket = parseTicket(key, body, known);
   const { lane, user, job, item, run } = address;
   const fits =
     ticket?.lane === lane &&
@@ -239,14 +240,22 @@ async function readBounded(
   }
 }
 
-function parseTicket(body: Uint8Array, known: Ticket | null | undefined): Ticket | undefined {
+/** Undefined for what is no ticket; what a newer version wrote is thrown. */
+function parseTicket(
+  key: ObjectKey,
+  body: Uint8Array,
+  known: Ticket | null | undefined,
+): Ticket | undefined {
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(Buffer.from(body).toString("utf8"));
-    // Whoever waits for the item waits for this: what equals a checked one need not be checked.
-    return known != null && isDeepStrictEqual(value, known) ? known : Ticket.parse(value);
+    value = JSON.parse(Buffer.from(body).toString("utf8"));
   } catch {
     return undefined;
   }
+  // Whoever waits for the item waits for this: what equals a checked one need not be checked.
+  if (known != null && isDeepStrictEqual(value, known)) return known;
+  assertKnownVersion(value, "a ticket", key);
+  return Ticket.safeParse(value).data;
 }
 
 /** Keeps what can't be read where a person finds it; named by content, so once only. */

@@ -6,6 +6,7 @@ import { ClipscribeError, isKind } from "../core/errors.ts";
 import { ItemId, JobId } from "../core/ids.ts";
 import { parseTicketKey } from "../core/keys.ts";
 import type { ObjectKey, TicketAddress, UserKeys } from "../core/keys.ts";
+import { assertKnownVersion } from "../core/known-version.ts";
 import { ItemState } from "../core/records.ts";
 import { getIfPresent } from "../ports/get-if-present.ts";
 import type { Durability, Etag, GetOptions, ObjectStore } from "../ports/object-store.ts";
@@ -62,8 +63,11 @@ export async function swapItem(
 
 function parseItem(key: ObjectKey, body: Uint8Array): ItemState {
   try {
-    return ItemState.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+    const value: unknown = JSON.parse(Buffer.from(body).toString("utf8"));
+    assertKnownVersion(value, "an item's state", key);
+    return ItemState.parse(value);
   } catch (cause) {
+    if (cause instanceof ClipscribeError) throw cause;
     throw new ClipscribeError("contract", "an item's state can't be read", {
       details: { key },
       hint: "restore it from a copy, or delete it and submit the file again",

@@ -6,6 +6,7 @@
 import { ClipscribeError } from "../core/errors.ts";
 import type { JobId } from "../core/ids.ts";
 import type { UserKeys } from "../core/keys.ts";
+import { assertKnownVersion } from "../core/known-version.ts";
 import { Metadata } from "../core/records.ts";
 import type { Etag, ObjectStore } from "../ports/object-store.ts";
 
@@ -37,8 +38,11 @@ export function openJobMetadata(store: ObjectStore, keys: UserKeys): JobMetadata
 
 function parseMetadata(key: string, body: Uint8Array): Metadata {
   try {
-    return Metadata.parse(JSON.parse(Buffer.from(body).toString("utf8")));
+    const value: unknown = JSON.parse(Buffer.from(body).toString("utf8"));
+    assertKnownVersion(value, "a job's record", key);
+    return Metadata.parse(value);
   } catch (cause) {
+    if (cause instanceof ClipscribeError) throw cause;
     throw new ClipscribeError("contract", "a job's record can't be read", {
       details: { key },
       hint: "restore it from a copy, or run the same files again as a new job",
