@@ -9,7 +9,7 @@
  * program could leave out: hashing, probing, encoding, each by its plainest command, on all cores at once,
  * as far as others on this machine left them: how much those took is measured and reported.
  *
- * FULL=1: videos of 500 MB and an hour, all of them whole, too; takes hours.
+ * FULL=1: videos of 500 MB and an hour, all of them whole, too; takes hours. ITEMS, WHOLE_ITEMS: fewer.
  */
 import { execFileSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -38,7 +38,9 @@ const FULL = process.env["FULL"] === "1";
 const ITEMS = Number(process.env["ITEMS"] ?? 50);
 const SECONDS = FULL ? 3_600 : 360;
 /** Of the whole videos so many really go; the rest is the same again. */
-const WHOLE_ITEMS = FULL ? ITEMS : Math.max(1, Math.round(ITEMS / 10));
+const WHOLE_ITEMS = Number(
+  process.env["WHOLE_ITEMS"] ?? Math.max(1, Math.round(FULL ? ITEMS : ITEMS / 10)),
+);
 const LINK_BITS_PER_SECOND = 20e6;
 /** Speech in a second of sound, for providers. */
 const PROVIDER_SPEED = 200;
