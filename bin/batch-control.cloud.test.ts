@@ -20,6 +20,10 @@ describe("the batch commands, with runners of their own", () => {
     const resumed = await cloud.clipscribe("batch", "resume", JOB, "--json");
     const again = await cloud.clipscribe("batch", "resume", JOB, "--json");
     const done = await untilStatus(JOB, "one", "complete");
+    await cloud.clipscribe("batch", "status", JOB, "--watch");
+    const late = await cloud.clipscribe("batch", "pause", JOB);
+    await cloud.clipscribe("replay", JOB);
+    const replayed = await cloud.clipscribe("batch", "cancel", JOB);
 
     assert.equal(paused.code, 0, paused.stderr);
     assert.match(paused.stdout, /is paused/);
@@ -31,6 +35,8 @@ describe("the batch commands, with runners of their own", () => {
     assert.equal(again.code, 0, again.stderr);
     assert.equal(done.run, 2);
     assert.equal(done.stages["listen"]?.state, "reused");
+    assert.deepEqual([late.code, late.stdout], [0, `${JOB} has finished: nothing to pause\n`]);
+    assert.match(replayed.stdout, /is cancelled/);
   });
 
   test("a cancelled job ends at once, and publishes nothing; resume takes it back", async (t) => {

@@ -3,7 +3,7 @@ import { systemClock } from "../adapters/system/system-clock.ts";
 import { EXIT } from "../core/exit-codes.ts";
 import { formatUsd } from "../core/money.ts";
 import { approveJob } from "../sync/approve-job.ts";
-import { resumeJob, setControl } from "../sync/job-control.ts";
+import { isOver, resumeJob, setControl } from "../sync/job-control.ts";
 import { openBatchOffice, readJobName } from "./batch-office.ts";
 import type { Io } from "./io.ts";
 
@@ -40,6 +40,11 @@ export async function batchControl(
     return EXIT.complete;
   }
   const [state, sentence] = WORDS[verb];
+  if (await isOver(store, user, job)) {
+    const answer = { schema: 1, job_id: job, control: null, before: null };
+    io.stdout(json ? `${JSON.stringify(answer)}\n` : `${job} has finished: nothing to ${verb}\n`);
+    return EXIT.complete;
+  }
   const { before } = await setControl(store, user, job, state);
   if (json) io.stdout(`${JSON.stringify({ schema: 1, job_id: job, control: state, before })}\n`);
   else io.stdout(`${job} ${sentence}\n  clipscribe batch resume ${job} lets it go on\n`);

@@ -4,10 +4,12 @@
  * next run. Both can be done twice, and by two people at once.
  */
 import { ClipscribeError, isKind } from "../core/errors.ts";
+import { Lane } from "../core/ids.ts";
 import type { ItemId, JobId, UserId } from "../core/ids.ts";
+import { isOutcome } from "../core/item-state.ts";
 import { keysOf } from "../core/keys.ts";
 import type { ObjectKey } from "../core/keys.ts";
-import { Metadata } from "../core/records.ts";
+import { JobStatus, Metadata } from "../core/records.ts";
 import type { ItemState, Ticket } from "../core/records.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -52,6 +54,18 @@ export async function setControl(
       if (!isKind(error, "conflict") || race >= MAX_RACES) throw error;
     }
   }
+}
+
+/** True once every item has an outcome and no ticket waits: what is then wanted of the job concerns nobody. */
+export async function isOver(store: ObjectStore, user: UserId, job: JobId): Promise<boolean> {
+  const keys = keysOf(user);
+  const status = (await readRecord(store, keys.status(job), JobStatus))?.value;
+  if (status?.status !== "finished") return false;
+  if (!Object.values(status.rows).every((row) => isOutcome(row.status))) return false;
+  for (const lane of Lane.options) {
+    for await (const _ticket of store.list(`${keys.inbox(lane)}${job}/`)) return false;
+  }
+  return true;
 }
 
 export interface Resumed {
