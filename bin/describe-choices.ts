@@ -3,6 +3,8 @@ import type { ModelKind, ModelSpec } from "../core/models.ts";
 import type { CheckedStage } from "../core/pipeline.ts";
 import { providersOf } from "../runner/identify-stage.ts";
 import type { Providers } from "../runner/world.ts";
+import type { Io } from "./io.ts";
+import { hangText } from "./ui/wrap-text.ts";
 
 export interface Choice {
   stage: string;
@@ -17,9 +19,14 @@ export function describeChoices(providers: Providers, stages: readonly CheckedSt
   return stages.flatMap((stage) => chooseFor(providers, stage) ?? []);
 }
 
-export function formatChoice({ stage, model, why, fallback }: Choice): string {
+/** Behind `mark`, ended by a line feed. */
+export function formatChoice(
+  { stage, model, why, fallback }: Choice,
+  mark: string,
+  io: Io,
+): string {
   const others = fallback.length === 0 ? "" : `; else ${fallback.join(", ")}`;
-  return `${stage.padEnd(14)} ${model ?? "nothing"}: ${why}${others}`;
+  return hangText(`${mark}${stage.padEnd(14)} `, `${model ?? "nothing"}: ${why}${others}`, io);
 }
 
 /** What makes a provider count as configured. */

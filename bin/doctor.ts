@@ -15,6 +15,7 @@ import type { Io } from "./io.ts";
 import { openProviders } from "./providers.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
+import { hangText } from "./ui/wrap-text.ts";
 
 const runFile = promisify(execFile);
 const TIMEOUT_MS = 10_000;
@@ -89,9 +90,8 @@ export async function doctor({ json }: { json: boolean }, io: Io): Promise<numbe
   if (json) io.stdout(`${JSON.stringify({ schema: 1, ready: isReady && hasHome, findings })}\n`);
   else {
     for (const { name, state, version, needed_for, say } of findings) {
-      io.stdout(
-        `${name.padEnd(9)} ${state.padEnd(8)} ${(version ?? "").padEnd(18)} ${needed_for}${say === "" ? "" : ` — ${say}`}\n`,
-      );
+      const mark = `${name.padEnd(9)} ${state.padEnd(8)} ${(version ?? "").padEnd(18)} `;
+      io.stdout(hangText(mark, `${needed_for}${say === "" ? "" : ` — ${say}`}`, io));
     }
   }
   return isReady && hasHome ? EXIT.complete : EXIT.usage;

@@ -24,6 +24,7 @@ import { makeFolder } from "./make-folder.ts";
 import { installService, removeService } from "./service-install.ts";
 import { readSettings, resolveAll } from "./settings.ts";
 import type { Settings } from "./settings.ts";
+import { hangText } from "./ui/wrap-text.ts";
 
 export interface InitOptions extends InitFlags {
   yes: boolean;
@@ -97,8 +98,8 @@ async function finish(
   io.stdout(`folder  ${settings.home}\n`);
   if (trouble === null) io.stdout(`store   good: ${describeStore(settings)}\n`);
   else {
-    io.stdout(`store   ${trouble.message}\n`);
-    if (trouble.hint !== null) io.stdout(`        ${trouble.hint}\n`);
+    io.stdout(hangText("store   ", trouble.message, io));
+    if (trouble.hint !== null) io.stdout(hangText("        ", trouble.hint, io));
   }
   io.stdout(service === null ? "" : service.said);
   if (person !== undefined) await doctor({ json: false }, io);

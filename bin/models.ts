@@ -33,9 +33,7 @@ export async function models(
     );
   }
   io.stdout(`prices in USD, as of ${modelData().asOf}; ~ is inferred\n\n${basename(file)} uses\n`);
-  for (const choice of choices)
-    io.stdout(`  ${formatChoice(choice)}
-`);
+  for (const choice of choices) io.stdout(formatChoice(choice, "  ", io));
   return EXIT.complete;
 }
 

@@ -24,6 +24,7 @@ import type { Io } from "./io.ts";
 import { openLog } from "./log.ts";
 import { loadPipelineInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
+import { hangText } from "./ui/wrap-text.ts";
 
 /** Reading a header takes no longer. */
 const PROBE_TIMEOUT_MS = 20_000;
@@ -78,7 +79,7 @@ export async function plan(
   if (options.json) io.stdout(`${JSON.stringify({ ...toRecord(job, plans), uses })}\n`);
   else {
     print(plans, collected.refused, io);
-    for (const choice of uses) io.stdout(`asks  ${formatChoice(choice)}\n`);
+    for (const choice of uses) io.stdout(formatChoice(choice, "asks  ", io));
   }
   return EXIT.complete;
 
@@ -122,9 +123,8 @@ function print(
     for (const { stage, action, why, seconds, costUsd } of stages) {
       const minutes = seconds === null ? "?" : (seconds / 60).toFixed(1);
       const dollars = costUsd === null ? "?" : formatUsd(costUsd);
-      io.stdout(
-        `  ${stage.padEnd(14)} ${action.padEnd(8)} ${minutes.padStart(6)} min ${dollars.padStart(8)}  ${safeLine(why, 200)}\n`,
-      );
+      const mark = `  ${stage.padEnd(14)} ${action.padEnd(8)} ${minutes.padStart(6)} min ${dollars.padStart(8)}  `;
+      io.stdout(hangText(mark, safeLine(why, 200), io));
     }
   }
   for (const { name, error } of refused)
