@@ -25,7 +25,7 @@ const SELF = JSON.stringify(join(import.meta.dirname, "disk-store.ts"));
 
 async function folder(t: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), "clipscribe-disk-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
+  t.after(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
   return dir;
 }
 
