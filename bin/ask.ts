@@ -33,8 +33,8 @@ export function openQuestioner(io: Io): Questioner | undefined {
     for (;;) {
       const { text, fallback, isSecret = false, problem } = question;
       const shown = isSecret && fallback !== "" ? "keep" : fallback;
-      io.stdout(`${text}${shown === "" ? "" : ` [${shown}]`}: `);
-      const typed = (await readLine(stdin, io, isSecret)).trim();
+      const prompt = `${text}${shown === "" ? "" : ` [${shown}]`}: `;
+      const typed = (await readLine(stdin, io, prompt, isSecret)).trim();
       const answer = typed === "" ? fallback : typed;
       const why = problem?.(answer);
       if (why === undefined) return answer;
@@ -54,8 +54,13 @@ export function openQuestioner(io: Io): Questioner | undefined {
   };
 }
 
-/** Raw, so that nothing is echoed by the terminal and Ctrl-C is ours. */
-async function readLine(stdin: ReadStream, io: Io, isSecret: boolean): Promise<string> {
+/** Raw, so that nothing is echoed by the terminal and Ctrl-C is ours: before anybody is asked to type. */
+async function readLine(
+  stdin: ReadStream,
+  io: Io,
+  prompt: string,
+  isSecret: boolean,
+): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let line = "";
   const type = (char: string): void => {
@@ -82,6 +87,7 @@ async function readLine(stdin: ReadStream, io: Io, isSecret: boolean): Promise<s
     if (rest.length > 0) stdin.unshift(Buffer.from(rest.join("")));
   };
   stdin.setRawMode(true);
+  io.stdout(prompt);
   stdin.on("data", onData);
   stdin.resume();
   try {

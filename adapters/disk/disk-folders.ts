@@ -20,6 +20,7 @@ export interface DiskFolders {
   /**
    * Makes the folder now, and begins to flush the names of those that were not there: that goes on
    * while the bytes of what comes into it are flushed. `sync` waits for it, and tells of its trouble.
+   * Never throws.
    */
   prepare(path: string): void;
   /** Makes the folder, and does in it what fails with ENOENT where it is gone again. */
@@ -98,7 +99,12 @@ export function createFolders(fs: DiskFs, root: string): DiskFolders {
   return {
     make,
     prepare(path) {
-      make(path);
+      try {
+        make(path);
+      } catch {
+        // Gone again, or something is wrong: `with` makes it once more, or says so.
+        return;
+      }
       for (const flush of syncAbove(path)) flush.catch(() => undefined);
     },
     with(path, work) {

@@ -58,11 +58,6 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   const temporary = (): string => temporaries.take().path;
   const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
 
-  /** While the bytes are flushed. */
-  async function prepareFolder(folder: string): Promise<void> {
-    folders.prepare(folder);
-  }
-
   /** Moves a finished temporary file into place, if the condition holds. */
   async function commit(
     key: ObjectKey,
@@ -148,7 +143,8 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       const { path: from, isMade } = isFlushed ? temporaries.takeMade() : temporaries.take();
       try {
         const written = fs.writeNew(from, body, isFlushed, isMade);
-        await Promise.all([written, isSynced(put) && prepareFolder(folder)]);
+        if (isSynced(put)) folders.prepare(folder);
+        await written;
       } catch (error) {
         ignoreTrouble(() => fs.unlink(from));
         folders.prune(folder);
