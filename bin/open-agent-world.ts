@@ -73,7 +73,7 @@ export async function openAgentWorld(parts: AgentParts): Promise<AgentWorld> {
       machine.ledger.remember(path, identityOf(statSync(path, { bigint: true })), sha256, at),
     hashLarge: (options) => hashAsUploaded(machine, pipelines.current(), options),
     isMedium: async (path, signal) => isMedium(machine, path, signal),
-    isBeingWritten: async (path) => writers.has(path),
+    isBeingWritten: async (path, sinceMs) => writers.has(path, sinceMs),
     handOff: machine.isShared
       ? openAgentHandOff(machine, pipelines)
       : async ({ submission, item, drop }) => {

@@ -58,8 +58,11 @@ export interface AgentWorld {
   remember(path: string, sha256: Sha256, hashedAt: Date): void;
   /** Whether a file that no container format explains holds sound or pictures (ffprobe). */
   isMedium(path: string, signal: AbortSignal): Promise<boolean>;
-  /** Whether a program of this machine has the file open for writing, as far as that can be told. */
-  isBeingWritten(path: string): Promise<boolean>;
+  /**
+   * Whether a program of this machine has the file open for writing, as far as that can be told.
+   * `sinceMs`, by `clock`: since when it has been as it is.
+   */
+  isBeingWritten(path: string, sinceMs: number): Promise<boolean>;
   /**
    * Brings one item to its ticket: what runs here, what goes up, then the ticket; idempotent.
    * @throws `contract` or `missing` where the item itself is at fault; other kinds are tried again.

@@ -119,7 +119,8 @@ async function applyProbe(
   onKept: (kept: KeptDrop) => void,
 ): Promise<void> {
   const path = `${world.folders.inbox}/${drop.name}`;
-  if (drop.kind === "file" && !looked.isMarked && (await world.isBeingWritten(path))) {
+  const mayBeWritten = drop.kind === "file" && !looked.isMarked;
+  if (mayBeWritten && (await world.isBeingWritten(path, drop.changedAtMs))) {
     return defer(world, inbox, drop, "a program still has it open for writing");
   }
   const isMedium = classifyName(drop.name, world.pipeline().accept) === "medium";

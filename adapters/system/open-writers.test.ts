@@ -29,13 +29,13 @@ describe("who has a file open for writing", () => {
     };
 
     const reader = await hold("<");
-    assert.equal(await writers.has(path), false);
+    assert.equal(await writers.has(path, 0), false);
     await reader();
     const writer = await hold(">>");
-    assert.equal(await writers.has(path), true);
-    assert.equal(await writers.has(join(dir, "other.mp4")), false);
+    assert.equal(await writers.has(path, 0), true);
+    assert.equal(await writers.has(join(dir, "other.mp4"), 0), false);
     await writer();
-    assert.equal(await writers.has(path), false);
+    assert.equal(await writers.has(path, 0), false);
   });
 
   test("one walk answers for many", async () => {
@@ -46,21 +46,33 @@ describe("who has a file open for writing", () => {
     };
     const writers = openWriters("linux", { nowMs: () => 0, walkProc });
 
-    assert.deepEqual(await Promise.all(["/in/a", "/in/b", "/in/c"].map(writers.has)), [
-      true,
-      false,
-      false,
-    ]);
+    assert.deepEqual(
+      await Promise.all(["/in/a", "/in/b", "/in/c"].map((path) => writers.has(path, 0))),
+      [true, false, false],
+    );
     assert.equal(walks, 1);
+  });
+
+  test("a walk from before the file was there is none", async () => {
+    let nowMs = 100;
+    const open = new Set<string>();
+    const writers = openWriters("linux", { nowMs: () => nowMs, walkProc: () => new Set(open) });
+    assert.equal(await writers.has("/in/a", 50), false);
+
+    nowMs = 110;
+    open.add("/in/b");
+    nowMs = 120;
+
+    assert.equal(await writers.has("/in/b", 115), true);
   });
 
   test("on a Mac lsof tells; elsewhere nobody does", async () => {
     const says = (stdout: string) => openWriters("darwin", { lsof: () => Promise.resolve(stdout) });
-    assert.equal(await says("p17\nf3\naw\n").has("/in/a"), true);
-    assert.equal(await says("p17\nf3\nau\n").has("/in/a"), true);
-    assert.equal(await says("p17\nf3\nar\n").has("/in/a"), false);
+    assert.equal(await says("p17\nf3\naw\n").has("/in/a", 0), true);
+    assert.equal(await says("p17\nf3\nau\n").has("/in/a", 0), true);
+    assert.equal(await says("p17\nf3\nar\n").has("/in/a", 0), false);
     const none = openWriters("darwin", { lsof: () => Promise.reject(new Error("exit 1")) });
-    assert.equal(await none.has("/in/a"), false);
-    assert.equal(await openWriters("win32").has("/in/a"), false);
+    assert.equal(await none.has("/in/a", 0), false);
+    assert.equal(await openWriters("win32").has("/in/a", 0), false);
   });
 });

@@ -7,14 +7,17 @@ import { execFile } from "node:child_process";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { promisify } from "node:util";
 
-/** One walk through /proc answers for all that are asked about within this time. */
+import { systemClock } from "./system-clock.ts";
+
+/** One walk through /proc answers for all that are asked about within this time, and were there before it. */
 const FRESH_MS = 250;
 const LSOF_MS = 5_000;
 /** O_WRONLY, O_RDWR: the last two bits of the flags, in octal. */
 const WRITE_BITS = 0o3;
 
 export interface OpenWriters {
-  has(path: string): Promise<boolean>;
+  /** `sinceMs`, of the same clock: since when the file has been as it is. A look from before says nothing. */
+  has(path: string, sinceMs: number): Promise<boolean>;
 }
 
 export interface WriterProbes {
@@ -30,12 +33,13 @@ export function openWriters(
   platform: NodeJS.Platform,
   probes: Partial<WriterProbes> = {},
 ): OpenWriters {
-  const { nowMs = () => performance.now(), walkProc = walkProcFs, lsof = runLsof } = probes;
+  const { nowMs = systemClock.monotonicMs, walkProc = walkProcFs, lsof = runLsof } = probes;
   let walked: { atMs: number; paths: Set<string> } | undefined;
   return {
-    async has(path) {
+    async has(path, sinceMs) {
       if (platform === "linux") {
-        if (walked === undefined || nowMs() - walked.atMs > FRESH_MS) {
+        const isFresh = (atMs: number): boolean => atMs >= sinceMs && nowMs() - atMs <= FRESH_MS;
+        if (walked === undefined || !isFresh(walked.atMs)) {
           walked = { atMs: nowMs(), paths: walkProc() };
         }
         return walked.paths.has(path);
