@@ -119,7 +119,7 @@ const audit = JSON.parse(stdout || "{}") as {
   problems?: string[];
 };
 tell("everybody has gone");
-const bucket = await checkBucket(reader, { texts, secrets });
+const bucket = await checkBucket(reader, { texts, secrets, isTold: true });
 const problems = [
   ...(audit.problems ?? ["audit said nothing"]),
   ...bucket.problems,
