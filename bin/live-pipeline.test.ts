@@ -1,14 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -17,19 +9,10 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 import type { Sha256 } from "../core/ids.ts";
+import { makeTinyProject } from "../samples/tiny-project.ts";
 import { openLivePipeline } from "./live-pipeline.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const STAGE = `
-import { z } from "zod";
-import { defineStage, file } from "../core/stage.ts";
-export default defineStage({
-  input: { source: file({ mediaType: "*/*" }) },
-  output: { out: file({ mediaType: "text/plain", fileName: "out.txt" }) },
-  params: z.strictObject({ ms: z.number() }),
-  run: async ({ ctx }) => ({ out: await ctx.write("out.txt", "said") }),
-});
-`;
 const QUIET = { onChange: () => undefined, onRefused: () => undefined };
 
 describe("what a process keeps of its pipelines", () => {
@@ -83,14 +66,7 @@ async function open(t: TestContext, file: string, home: string): Promise<Sha256>
 function makeHome(t: TestContext) {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-live-"));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
-  mkdirSync(join(dir, "stages"));
-  cpSync(join(import.meta.dirname, "..", "core"), join(dir, "core"), { recursive: true });
-  writeFileSync(join(dir, "stages", "only.ts"), STAGE);
-  const write = (ms: number): string => {
-    const path = join(dir, `pipeline-${ms}.yaml`);
-    const text = `pipeline: test\naccept: [mp4]\nstages:\n  - id: only\n    uses: stages/only.ts\n    with: { ms: ${ms} }\npublish: [out.txt]\n`;
-    writeFileSync(path, text);
-    return path;
-  };
+  const writeAs = makeTinyProject(dir);
+  const write = (ms: number): string => writeAs(`pipeline-${ms}.yaml`, ms);
   return { dir, home: join(dir, "home"), write };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 
 import { openMemoryStore } from "../adapters/memory/memory-store.ts";
 import { captureIo } from "../samples/captured-io.ts";
+import { makeTinyProject } from "../samples/tiny-project.ts";
 import type { ClipscribeError } from "../core/errors.ts";
 import { systemKeys } from "../core/keys.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
@@ -16,32 +17,15 @@ import { openPipelinesInForce } from "./pipelines-in-force.ts";
 import { readSettings } from "./settings.ts";
 
 const POLL_MS = 5_000;
-const STAGE = `
-import { z } from "zod";
-import { defineStage, file } from "../core/stage.ts";
-export default defineStage({
-  input: { source: file({ mediaType: "*/*" }) },
-  output: { out: file({ mediaType: "text/plain", fileName: "out.txt" }) },
-  params: z.strictObject({ ms: z.number() }),
-  run: async ({ ctx }) => ({ out: await ctx.write("out.txt", "said") }),
-});
-`;
 
 /** A store that everybody works on, and one desk that pushes to it. */
 async function office(t: TestContext) {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-force-"));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
-  mkdirSync(join(dir, "stages"));
-  cpSync(join(import.meta.dirname, "..", "core"), join(dir, "core"), { recursive: true });
-  writeFileSync(join(dir, "stages", "only.ts"), STAGE);
+  const write = makeTinyProject(dir);
   const env = { HOME: dir, CLIPSCRIBE_POLL_MS: String(POLL_MS) };
   const { io } = captureIo({ env, cwd: dir });
   const store = openMemoryStore();
-  const write = (name: string, ms: number): string => {
-    const text = `pipeline: test\naccept: [mp4]\nstages:\n  - id: only\n    uses: stages/only.ts\n    with: { ms: ${ms} }\npublish: [out.txt]\n`;
-    writeFileSync(join(dir, name), text);
-    return join(dir, name);
-  };
   write("pipeline.yaml", 0);
   const push = async (ms: number): Promise<string> => {
     const file = write("pushed.yaml", ms);

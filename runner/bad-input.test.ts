@@ -152,16 +152,9 @@ describe("a ticket that lies", () => {
     await submit(store);
     const body = json({ ...ticketOf(), schema: 2, mood: "new" });
     await store.put(TICKET, body);
-    const { runner, events } = await open(store, {
-      clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
-    });
-    runner.hint(TICKET);
-    await until(() => events.length > 0, "the trouble");
-    for (let again = 0; again < 5; again++) runner.hint(TICKET);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    await runner[Symbol.asyncDispose]();
 
-    const said = events.map((each) => each.type === "item-troubled" && each.error.message);
+    const said = await hearTrouble(store);
+
     assert.equal(said.length, 1);
     assert.match(String(said[0]), /^a ticket was written by a newer version/);
     assert.ok(Buffer.from(body).equals((await store.get(TICKET)).body));
@@ -172,16 +165,9 @@ describe("a ticket that lies", () => {
     const store = openMemoryStore();
     await submit(store);
     await store.put(TICKET, json({ ...ticketOf(), info: { file_name: "x".repeat(1_000_000) } }));
-    const { runner, events } = await open(store, {
-      clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
-    });
-    runner.hint(TICKET);
-    await until(() => events.length > 0, "the trouble");
-    for (let again = 0; again < 5; again++) runner.hint(TICKET);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    await runner[Symbol.asyncDispose]();
 
-    const said = events.map((each) => each.type === "item-troubled" && each.error.message);
+    const said = await hearTrouble(store);
+
     assert.equal(said.length, 1);
     assert.match(String(said[0]), /^a ticket is too large to be one/);
     assert.ok(await store.head(TICKET));
@@ -230,16 +216,9 @@ describe("what is in the bucket", () => {
     await submit(store);
     const newer = json({ ...queueItem(ticketOf(), new Date()), schema: 2 });
     await store.put(KEYS.item(JOB, ITEM), newer);
-    const { runner, events } = await open(store, {
-      clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
-    });
-    runner.hint(TICKET);
-    await until(() => events.length > 0, "the trouble");
-    for (let again = 0; again < 5; again++) runner.hint(TICKET);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    await runner[Symbol.asyncDispose]();
 
-    const said = events.map((each) => each.type === "item-troubled" && each.error.message);
+    const said = await hearTrouble(store);
+
     assert.equal(said.length, 1);
     assert.match(String(said[0]), /^an item's state was written by a newer version/);
     assert.ok(Buffer.from(newer).equals((await store.get(KEYS.item(JOB, ITEM))).body));
@@ -360,4 +339,17 @@ function endless(count: number): { store: ObjectStore; listed: () => number } {
       },
     },
   };
+}
+
+/** What is said of the ticket, however often it is heard of. */
+async function hearTrouble(store: ObjectStore): Promise<(string | false)[]> {
+  const { runner, events } = await open(store, {
+    clocks: { leaseMs: 1_000, sweepMs: 20, pollMs: 3_600_000, stallMs: 600_000 },
+  });
+  runner.hint(TICKET);
+  await until(() => events.length > 0, "the trouble");
+  for (let again = 0; again < 5; again++) runner.hint(TICKET);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await runner[Symbol.asyncDispose]();
+  return events.map((each) => each.type === "item-troubled" && each.error.message);
 }
