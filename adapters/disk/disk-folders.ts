@@ -31,37 +31,41 @@ export interface DiskFolders {
   sync(path: string): Promise<void>;
 }
 
+interface FlushLane {
+  /** Ends with the flush, whether it succeeds or not. */
+  underWay: Promise<void>;
+  /** What nobody has begun yet. */
+  next: Promise<void> | undefined;
+}
+
 export function createFolders(fs: DiskFs, root: string): DiskFolders {
   /** Folders in which a new one has no durable name yet, and the flush that makes it so, if it began. */
   const pending = new Map<string, Promise<void> | null>();
   /** Folders that were there a moment ago; who finds one gone makes it again. */
   const known = new Set<string>();
-  const waiting = new Map<string, Promise<void>>();
+  const lanes = new Map<string, FlushLane>();
 
-  function syncShared(path: string): Promise<void> {
-    // Writers that come while a flush is under way share the next one, not this one.
-    const next = (waiting.get(path) ?? Promise.resolve()).then(async () => {
-      if (waiting.get(path) === next) waiting.delete(path);
-      await fs.syncFolder(path).catch((error: unknown) => {
-        // Taken away with all that was in it: nothing of it is left to be made durable.
-        if (codeOf(error) !== "ENOENT") throw error;
-      });
+  async function flush(path: string): Promise<void> {
+    await fs.syncFolder(path).catch((error: unknown) => {
+      // Taken away with all that was in it: nothing of it is left to be made durable.
+      if (codeOf(error) !== "ENOENT") throw error;
     });
-    waiting.set(path, next);
-    return next;
   }
 
-  const joined = new Map<string, Promise<void>>();
+  /** One flush of a folder at a time: who comes while one is under way shares the next with all others who do. */
   function joinSync(path: string): Promise<void> {
-    let flush = joined.get(path);
-    if (flush === undefined) {
-      flush = Promise.resolve().then(() => {
-        joined.delete(path);
-        return syncShared(path);
+    const lane = lanes.get(path) ?? { underWay: Promise.resolve(), next: undefined };
+    lanes.set(path, lane);
+    lane.next ??= lane.underWay.then(() => {
+      const begun = flush(path);
+      lane.next = undefined;
+      lane.underWay = begun.then(undefined, () => undefined);
+      void lane.underWay.then(() => {
+        if (lane.next === undefined) lanes.delete(path);
       });
-      joined.set(path, flush);
-    }
-    return flush;
+      return begun;
+    });
+    return lane.next;
   }
 
   function make(path: string): void {

@@ -283,6 +283,38 @@ describe("the disk store", () => {
     await store[Symbol.asyncDispose]();
   });
 
+  test("puts that come while their folder is flushed share the next flush, and none returns before it", async (t) => {
+    const first = Promise.withResolvers<void>();
+    const flushes: string[][] = [];
+    const fs: DiskFs = {
+      ...realDiskFs,
+      async syncFolder(path) {
+        if (basename(path) !== "items") return realDiskFs.syncFolder(path);
+        flushes.push(readdirSync(path));
+        if (flushes.length === 1) await first.promise;
+      },
+    };
+    const store = openDiskStore({ root: join(await folder(t), "store"), fs });
+    const ended: string[] = [];
+    const put = async (name: string): Promise<void> => {
+      await store.put(parseObjectKey(`jobs/me/job/items/${name}.json`), Buffer.from(name));
+      ended.push(name);
+    };
+
+    const puts = [put("a")];
+    while (flushes.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    for (const name of ["b", "c", "d"]) {
+      puts.push(put(name));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.deepEqual([flushes, ended], [[["a.json"]], []]);
+    first.resolve();
+    await Promise.all(puts);
+
+    assert.deepEqual(flushes, [["a.json"], ["a.json", "b.json", "c.json", "d.json"]]);
+    await store[Symbol.asyncDispose]();
+  });
+
   test("processes that put and delete in one folder at once never find it gone", async (t) => {
     const root = join(await folder(t), "store");
     const script = (name: string): string => `import { openDiskStore } from ${SELF};
