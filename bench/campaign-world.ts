@@ -29,21 +29,21 @@ export interface CampaignHome {
   remove(): void;
 }
 
-const STAGE = (n: number): string => `
+const STAGE = (n: number, withFile: boolean): string => `
 import { appendFileSync } from "node:fs";
 import { z } from "zod";
 import { defineStage, file, json } from "../core/stage.ts";
 const Value = z.object({ text: z.string() });
 export default defineStage({
   input: ${n === 1 ? '{ source: file({ mediaType: "*/*" }) }' : `{ step${n - 1}: json(Value) }`},
-  output: { step${n}: json(Value, { fileName: "step${n}.json" })${n === 3 ? ', big: file({ mediaType: "text/plain", fileName: "big.txt" })' : ""} },
+  output: { step${n}: json(Value, { fileName: "step${n}.json" })${withFile ? ', big: file({ mediaType: "text/plain", fileName: "big.txt" })' : ""} },
   params: z.strictObject({ trace: z.string().default(""), sleep_ms: z.number().default(0), spin_ms: z.number().default(0) }),
   async run({ input, params, ctx }) {
     const text = ${n === 1 ? "input.source.sha256" : `input.step${n - 1}.text`} + "/${n}";
     if (params.trace !== "") appendFileSync(params.trace, "begin ${n} " + text.slice(0, 12) + "\\n");
     if (params.sleep_ms > 0) await new Promise((resolve) => setTimeout(resolve, params.sleep_ms));
-    ${n === 3 ? 'const big = await ctx.write("big.txt", text.repeat(1000));' : ""}
-    return { step${n}: { text }${n === 3 ? ", big" : ""} };
+    ${withFile ? 'const big = await ctx.write("big.txt", text.repeat(1000));' : ""}
+    return { step${n}: { text }${withFile ? ", big" : ""} };
   },
 });
 `;
@@ -53,9 +53,17 @@ export interface HomeOptions {
   items: number;
   trace?: boolean;
   sleepMs?: number;
+  /** The third stage makes a file of 70 KB, too. */
+  withFile?: boolean;
 }
 
-export function makeHome({ stages, items, trace = false, sleepMs = 0 }: HomeOptions): CampaignHome {
+export function makeHome({
+  stages,
+  items,
+  trace = false,
+  sleepMs = 0,
+  withFile = true,
+}: HomeOptions): CampaignHome {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-campaign-"));
   const inbox = join(dir, "inbox");
   mkdirSync(join(dir, "stages"));
@@ -66,7 +74,10 @@ export function makeHome({ stages, items, trace = false, sleepMs = 0 }: HomeOpti
       writeFileSync(join(dir, "core", name), readFileSync(join(ROOT, "core", name)));
   }
   const list = Array.from({ length: stages }, (_, at) => at + 1);
-  for (const n of list) writeFileSync(join(dir, "stages", `step${n}.ts`), STAGE(n));
+  const fileAt = withFile ? 3 : Infinity;
+  for (const n of list) {
+    writeFileSync(join(dir, "stages", `step${n}.ts`), STAGE(n, n === fileAt));
+  }
   const traceFile = join(dir, "trace");
   const params = `{ trace: "${trace ? traceFile : ""}", sleep_ms: ${sleepMs} }`;
   const pipeline = join(dir, "pipeline.yaml");
@@ -77,7 +88,7 @@ export function makeHome({ stages, items, trace = false, sleepMs = 0 }: HomeOpti
       "accept: [txt9]",
       "stages:",
       ...list.map((n) => `  - { id: step${n}, uses: stages/step${n}.ts, with: ${params} }`),
-      `publish: [${list.map((n) => `step${n}.json`).join(", ")}${stages >= 3 ? ", big.txt" : ""}]`,
+      `publish: [${list.map((n) => `step${n}.json`).join(", ")}${stages >= fileAt ? ", big.txt" : ""}]`,
       "",
     ].join("\n"),
   );
