@@ -201,7 +201,8 @@ function tailDeaths(judge: (store: ObjectStore) => Promise<string[]>): Scenario 
       await store.put(KEYS.ticket("urgent", JOB, ITEM, 1), Buffer.from(JSON.stringify(ticketOf())));
       const broken = failing(store, { at, mode: "error" });
       const late = engineWorld({ store: broken, defences });
-      const rows = openJobRows(broken, KEYS, openJobMetadata(broken, KEYS), late.clock);
+      const jobs = openJobMetadata(broken, KEYS);
+      const rows = openJobRows({ store: broken, keys: KEYS, jobs, clock: late.clock });
       const isOver = await runTail(late, KEYS, rows, ticketOf(), { state: ended }).then(
         () => true,
         () => false,

@@ -47,6 +47,8 @@ export interface Dispatch {
   isBusy(address: TicketAddress): boolean;
   /** True while any ticket is in hand, or has a slot to wait for. */
   hasWork(): boolean;
+  /** Tickets that have a slot or wait for one: not those of whose run only the tail is left. */
+  toCome(): number;
   /** True once it takes nothing more on. */
   readonly isRetiring: boolean;
   /** Takes nothing more on; resolves when the messages of what waits for a slot are others'. */
@@ -81,6 +83,10 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     const free = world.items - taken.urgent - taken.batch;
     if (lane === "urgent" || world.items < 2) return free;
     return Math.min(free, world.items - 1 - taken.batch);
+  }
+
+  function waitingForSlots(): number {
+    return pending.count("urgent") + pending.count("batch");
   }
 
   function pump(): void {
@@ -202,7 +208,8 @@ export function openDispatch(options: DispatchOptions): Dispatch {
     hasRoomToWait: (lane) => pending.count(lane) < Math.max(1, freeSlots(lane)) * PENDING_A_SLOT,
     waitForChange: async () => new Promise<void>((resolve) => waiting.push(resolve)),
     isBusy: (address) => busy.has(nameOfItem(address)),
-    hasWork: () => busy.size > 0 || pending.count("urgent") + pending.count("batch") > 0,
+    hasWork: () => busy.size > 0 || waitingForSlots() > 0,
+    toCome: () => taken.urgent + taken.batch + waitingForSlots(),
     get isRetiring() {
       return isRetiring;
     },

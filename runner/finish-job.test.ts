@@ -85,7 +85,13 @@ function open(
     liveness: { isAlive: async (id) => living.includes(id), lost: signal },
     putMessage: async (message) => void messages.push(message),
   });
-  const rows = openJobRows(store, keys, jobs, world.clock, finisher.onFinished);
+  const rows = openJobRows({
+    store,
+    keys,
+    jobs,
+    clock: world.clock,
+    onFinished: finisher.onFinished,
+  });
   return { finisher, rows, messages };
 }
 

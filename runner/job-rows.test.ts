@@ -33,7 +33,7 @@ describe("the rows of a job", () => {
         return memory.put(key, body, options);
       },
     };
-    const rows = openJobRows(store, KEYS, openJobMetadata(store, KEYS), clock);
+    const rows = openJobRows({ store, keys: KEYS, jobs: openJobMetadata(store, KEYS), clock });
     await rows.set(JOB, ItemId.parse("item-0"), ROW);
     await second.promise;
 
@@ -60,11 +60,46 @@ describe("the rows of a job", () => {
     };
     const jobs = openJobMetadata(store, KEYS);
     const clock = { ...world.clock, monotonicMs: () => nowMs };
-    const rows = openJobRows(store, KEYS, jobs, clock, undefined, stopping.signal);
+    const rows = openJobRows({ store, keys: KEYS, jobs, clock, stopping: stopping.signal });
     const startedMs = performance.now();
     await rows.set(JOB, ItemId.parse("item-0"), ROW);
     await second.promise;
 
     assert.ok(performance.now() - startedMs < 1_000);
+  });
+
+  test("wait for those that are to come, and no longer once the last of them is there", async () => {
+    const memory = openMemoryStore();
+    await submitMany(memory, 3, JOB);
+    let toCome = 2;
+    let nowMs = 0;
+    const clock = { ...engineWorld().clock, monotonicMs: () => nowMs };
+    const written: string[] = [];
+    const set = async (item: string): Promise<void> => {
+      await rows.set(JOB, ItemId.parse(item), ROW);
+      written.push(item);
+    };
+    let second: Promise<void> | undefined;
+    const store: ObjectStore = {
+      ...memory,
+      async put(key, body, options) {
+        // A write takes a second, so the next would wait for four; another item ends meanwhile.
+        nowMs += 1_000;
+        second ??= set("item-1");
+        return memory.put(key, body, options);
+      },
+    };
+    const jobs = openJobMetadata(store, KEYS);
+    const rows = openJobRows({ store, keys: KEYS, jobs, clock, toCome: () => toCome });
+    const startedMs = performance.now();
+
+    await set("item-0");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(written, ["item-0"]);
+    toCome = 0;
+    await Promise.all([second, set("item-2")]);
+
+    assert.ok(performance.now() - startedMs < 2_000);
+    assert.deepEqual(written, ["item-0", "item-1", "item-2"]);
   });
 });

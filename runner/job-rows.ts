@@ -38,23 +38,40 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-export function openJobRows(
-  store: ObjectStore,
-  keys: UserKeys,
-  jobs: JobMetadata,
-  clock: Clock,
+export interface JobRowsOptions {
+  store: ObjectStore;
+  keys: UserKeys;
+  jobs: JobMetadata;
+  clock: Clock;
   /** Called after each write or look that finds all rows over, before their tails go on. */
-  onFinished: (finished: FinishedJob) => Promise<void> = () => Promise.resolve(),
+  onFinished?: (finished: FinishedJob) => Promise<void>;
   /** Once it aborts, no write waits for others: the process ends soon. */
-  stopping?: AbortSignal,
-): JobRows {
+  stopping?: AbortSignal;
+  /** Items that are worked on or about to be, whose rows will come: where there are none, no write waits. */
+  toCome?: () => number;
+}
+
+export function openJobRows(options: JobRowsOptions): JobRows {
+  const { store, keys, jobs, clock, stopping } = options;
+  const { onFinished = () => Promise.resolve(), toCome = () => Infinity } = options;
   const queues = new Map<JobId, Waiting[]>();
   const written = new Map<JobId, WrittenStatus>();
+  const rests = new Set<AbortController>();
+
+  /** For rows that are to come; the last of them ends it. */
+  async function rest(ms: number): Promise<void> {
+    if (toCome() === 0) return;
+    const end = new AbortController();
+    rests.add(end);
+    const signals = stopping === undefined ? [] : [stopping];
+    await clock.sleep(ms, AbortSignal.any([end.signal, ...signals])).catch(() => undefined);
+    rests.delete(end);
+  }
 
   async function drain(job: JobId, queue: Waiting[]): Promise<void> {
     let restMs = 0;
     while (queue.length > 0) {
-      await clock.sleep(restMs, stopping).catch(() => undefined);
+      await rest(restMs);
       const batch = queue.splice(0);
       const startedMs = clock.monotonicMs();
       try {
@@ -73,6 +90,7 @@ export function openJobRows(
     set(job, item, row) {
       return new Promise((resolve, reject) => {
         const waiting = { item, row, resolve, reject };
+        if (toCome() === 0) for (const end of rests) end.abort();
         const queue = queues.get(job);
         if (queue !== undefined) {
           queue.push(waiting);

@@ -159,7 +159,15 @@ function openParts({ world, scope, active, liveness, stopping }: RunnerBase) {
   };
   const mail = openMailRoom({ world, keys, shelf: shop.shelf, jobs, liveness, scope, stopping });
   const { onFinished } = mail.finisher;
-  const rows = openJobRows(world.store, keys, jobs, world.clock, onFinished, stopping);
+  const rows = openJobRows({
+    store: world.store,
+    keys,
+    jobs,
+    clock: world.clock,
+    onFinished,
+    stopping,
+    toCome: () => dispatch.toCome(),
+  });
   const handle = openTicketHandler({ shop, claims, rows, keys, messages, active, stopping });
   const watchdog = openWatchdog({
     world,

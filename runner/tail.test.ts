@@ -65,7 +65,12 @@ async function failure(store: ObjectStore, run: number) {
 
 async function tail(store: ObjectStore, ended: { state: ItemState; manifest?: Manifest }) {
   const world = engineWorld({ store });
-  const rows = openJobRows(store, KEYS, openJobMetadata(store, KEYS), world.clock);
+  const rows = openJobRows({
+    store,
+    keys: KEYS,
+    jobs: openJobMetadata(store, KEYS),
+    clock: world.clock,
+  });
   await runTail(world, KEYS, rows, ticketOf(ended.state.run), ended);
 }
 
