@@ -2,13 +2,13 @@
  * SHA-256 and the one canonical JSON form that keys and digests are computed over. The only file
  * of core/ that imports from Node: a hash in plain JavaScript would be slower and no purer.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 import type { Sha256 } from "./ids.ts";
 
 /** Returns the lower-case hex SHA-256 of bytes, or of a string's UTF-8. */
 export function sha256Of(content: Uint8Array | string): Sha256 {
-  return createHash("sha256").update(content).digest("hex") as Sha256;
+  return hash("sha256", content, "hex") as Sha256;
 }
 
 /** Returns the SHA-256 of a value's canonical JSON. */

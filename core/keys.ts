@@ -194,7 +194,7 @@ export function parseObjectKey(text: string): ObjectKey {
   const empty = segments.slice(0, -1).includes("") || text === "";
   // oxlint-disable-next-line no-control-regex -- control codes are what is refused here
   const unsafe = /[\u0000-\u001f\u007f\\]/.test(text) || !text.isWellFormed();
-  if (climbs || empty || unsafe || utf8Length(text) > MAX_KEY_BYTES) {
+  if (climbs || empty || unsafe || isTooLong(text)) {
     throw new ClipscribeError("contract", "not a usable object key", {
       details: { key: text.slice(0, 200) },
       hint: "rename the object; keys are relative paths of at most 1,024 bytes without . and ..",
@@ -235,6 +235,8 @@ function key(...segments: string[]): ObjectKey {
   return parseObjectKey(segments.join("/"));
 }
 
-function utf8Length(text: string): number {
-  return new TextEncoder().encode(text).length;
+function isTooLong(text: string): boolean {
+  // A UTF-16 code unit is at most three bytes of UTF-8: few keys need to be counted.
+  if (text.length * 3 <= MAX_KEY_BYTES) return false;
+  return new TextEncoder().encode(text).length > MAX_KEY_BYTES;
 }
