@@ -54,7 +54,9 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   guard(root, () => folders.make(temporaryDir));
   const lock = openProcessLock(join(root, ".lock"));
   sweepTemporary(fs, temporaryDir, now());
-  const temporaries = openTemporaryFiles(fs, temporaryDir, now);
+  /** Objects that are being flushed. */
+  let flushing = 0;
+  const temporaries = openTemporaryFiles(fs, temporaryDir, now, () => flushing === 0);
   const temporary = (): string => temporaries.take().path;
   const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
 
@@ -141,6 +143,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
       const folder = dirname(pathOf(key));
       const isFlushed = put.durability !== "recomputable";
       const { path: from, isMade } = isFlushed ? temporaries.takeMade() : temporaries.take();
+      flushing++;
       try {
         const written = fs.writeNew(from, body, isFlushed, isMade);
         if (isSynced(put)) folders.prepare(folder);
@@ -149,6 +152,8 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
         ignoreTrouble(() => fs.unlink(from));
         folders.prune(folder);
         throw describeDiskError(error, pathOf(key));
+      } finally {
+        flushing--;
       }
       const large = BigInt(body.length) > HASHED_ETAG_BYTES;
       const etag = large ? etagOf(fs.stat(from), undefined) : hashedEtag(body);

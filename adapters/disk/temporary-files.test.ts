@@ -58,6 +58,25 @@ describe("temporary files", () => {
     assert.deepEqual(readdirSync(dir), []);
   });
 
+  test("none is made while something is written", async (t) => {
+    const dir = folder(t);
+    let isResting = false;
+    const files = openTemporaryFiles(
+      realDiskFs,
+      dir,
+      () => new Date(),
+      () => isResting,
+    );
+    t.after(() => files.close());
+    files.noteWrite();
+    await delay(50);
+    assert.deepEqual(readdirSync(dir), []);
+
+    isResting = true;
+
+    assert.ok((await takeAll(files)).length > 1);
+  });
+
   test("where none can be made, the next one is made by whoever writes it", async (t) => {
     const files = openTemporaryFiles(realDiskFs, join(folder(t), "gone"), () => new Date());
     t.after(() => files.close());

@@ -34,7 +34,13 @@ export interface TemporaryFiles {
   close(): Promise<void>;
 }
 
-export function openTemporaryFiles(fs: DiskFs, dir: string, now: () => Date): TemporaryFiles {
+/** `isResting`: nobody writes at this moment. */
+export function openTemporaryFiles(
+  fs: DiskFs,
+  dir: string,
+  now: () => Date,
+  isResting: () => boolean = () => true,
+): TemporaryFiles {
   const stem = randomUUID();
   let count = 0;
   let spares: { path: string; madeMs: number }[] = [];
@@ -52,7 +58,7 @@ export function openTemporaryFiles(fs: DiskFs, dir: string, now: () => Date): Te
 
   /** Where that fails, whoever writes next hears of it. */
   async function makeSpares(): Promise<void> {
-    while (!isClosed && spares.length < SPARES) {
+    while (!isClosed && isResting() && spares.length < SPARES) {
       const { path } = take();
       const madeMs = now().getTime();
       try {
@@ -79,6 +85,7 @@ export function openTemporaryFiles(fs: DiskFs, dir: string, now: () => Date): Te
     noteWrite() {
       if (isClosed) return;
       rest ??= setTimeout(() => {
+        // Whoever writes now says so at its end.
         making ??= makeSpares().finally(() => (making = undefined));
       }, REST_MS).unref();
       rest.refresh();
