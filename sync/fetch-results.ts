@@ -226,5 +226,12 @@ export function describeFolderError(error: unknown, resultsDir: string): Clipscr
       cause: error,
     });
   }
+  if (code === "ENOTDIR" || code === "EEXIST") {
+    return new ClipscribeError("config", "a file is where the results folder should be", {
+      details,
+      hint: "move it away, or set CLIPSCRIBE_RESULTS; then run again: nothing is lost",
+      cause: error,
+    });
+  }
   return asClipscribeError(error);
 }

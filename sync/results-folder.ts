@@ -106,7 +106,8 @@ function isTaken(error: unknown): boolean {
  * next, or removed when they are old; what belongs to a person is brought back.
  */
 export async function sweepIncoming(resultsDir: string, isGone: IsGone): Promise<void> {
-  if (!existsSync(resultsDir)) return;
+  // Where something else is in its place, who fetches says so.
+  if (statSync(resultsDir, { throwIfNoEntry: false })?.isDirectory() !== true) return;
   for (const job of readdirSync(resultsDir, { withFileTypes: true })) {
     if (!job.isDirectory()) continue;
     const jobFolder = join(resultsDir, job.name);
