@@ -12,6 +12,7 @@ import type { Io } from "./io.ts";
 import { collectResult } from "./item-results.ts";
 import type { ItemResult } from "./item-results.ts";
 import { readJobId } from "./item-target.ts";
+import { openResultsFetcher } from "./results-fetcher.ts";
 import { loadPipelineInForce } from "./pipelines-in-force.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
@@ -47,6 +48,7 @@ export async function approve(name: string, options: ApproveOptions, io: Io): Pr
     }
     const limits = approval.items.map(({ item, limitUsd }) => `${item} ${formatUsd(limitUsd)}`);
     view.note(`approved at most: ${limits.join(", ")}`);
+    await using fetcher = openResultsFetcher(machine, settings, approval.items.length);
     await awaitItems({
       machine,
       pipeline,
@@ -56,7 +58,7 @@ export async function approve(name: string, options: ApproveOptions, io: Io): Pr
       onEvent: (event) => view.event(event),
       onEnd: async (item, end) => {
         const note = (text: string): void => view.note(text);
-        results.set(item, await collectResult({ machine, settings, note }, item, end));
+        results.set(item, await collectResult({ fetcher, note }, item, end));
       },
       signal,
     });

@@ -50,6 +50,8 @@ export interface ComposeOverrides {
 export interface Machine extends AsyncDisposable {
   /** On one machine, tells the queue of new tickets; a bucket does that by itself. */
   store: ObjectStore;
+  /** The folder of a disk store that is used as it is; null for any other. */
+  storeFolder: string | null;
   /** Other machines work on the same store, and have no file of this one. */
   isShared: boolean;
   ledger: Ledger;
@@ -98,8 +100,11 @@ export async function openMachine(
     mail,
     processes: isShared ? null : processes,
   });
+  const { store: where } = settings;
+  const isPlain = where.kind === "disk" && overrides.store === undefined;
   return {
     store,
+    storeFolder: isPlain ? where.path : null,
     isShared,
     ledger,
     get uploads() {

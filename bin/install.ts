@@ -15,6 +15,11 @@ export const DIGEST_THREAD_PATH = isBundle
   ? join(INSTALL_ROOT, "dist", "digest-thread.mjs")
   : join(INSTALL_ROOT, "adapters", "system", "digest-thread.ts");
 
+/** The entry of a thread that brings results. */
+export const RESULTS_THREAD_PATH = isBundle
+  ? join(INSTALL_ROOT, "dist", "results-thread.mjs")
+  : join(INSTALL_ROOT, "bin", "results-thread.ts");
+
 export function readVersion(): string {
   const text = readFileSync(join(INSTALL_ROOT, "package.json"), "utf8");
   return (JSON.parse(text) as { version: string }).version;

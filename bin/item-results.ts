@@ -2,9 +2,7 @@
 import { toErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { ItemState, ItemStatus } from "../core/records.ts";
-import { fetchResults } from "../sync/fetch-results.ts";
-import type { Machine } from "./compose.ts";
-import type { Settings } from "./settings.ts";
+import type { ResultsFetcher } from "./results-fetcher.ts";
 
 export interface ItemResult {
   item_id: string;
@@ -19,15 +17,7 @@ export interface ItemResult {
 
 /** Takes what is published for an item into the results folder; trouble becomes part of the result. */
 export async function collectResult(
-  {
-    machine,
-    settings,
-    note,
-  }: {
-    machine: Pick<Machine, "store">;
-    settings: Settings;
-    note: (text: string) => void;
-  },
+  { fetcher, note }: { fetcher: ResultsFetcher; note: (text: string) => void },
   item: string,
   end: ItemState | ErrorRecord,
 ): Promise<ItemResult> {
@@ -53,8 +43,7 @@ export async function collectResult(
   };
   if (end.manifest === null) return result;
   try {
-    const { results, user } = settings;
-    const { folder, keptAs } = await fetchResults(machine.store, user, end, results);
+    const { folder, keptAs } = await fetcher.fetch(end);
     if (keptAs !== null) note(`you had changed the results of ${item}: they are kept as ${keptAs}`);
     return { ...result, path: folder };
   } catch (error) {

@@ -333,6 +333,39 @@ describe("clipscribe run", () => {
     assert.match(readFileSync(join(`${folder}.mine`, "out.txt"), "utf8"), /and my note$/);
   });
 
+  test("the results of many items come whole; trouble is said for each, and the next run brings them", async (t) => {
+    const w = world(t);
+    // From 32 on, a thread of its own brings them.
+    for (let at = 0; at < 33; at++) w.media(`clip-${at}.mp4`, `text ${at}`);
+    const folder = join(w.dir, "media");
+    const blocked = join(w.dir, "blocked");
+    writeFileSync(blocked, "a file where the folder should be");
+    const first = await run(w, [folder], { CLIPSCRIBE_RESULTS: blocked });
+    renameSync(blocked, `${blocked}.away`);
+    const second = await run(w, [folder], { CLIPSCRIBE_RESULTS: blocked });
+    const [some] = second.last.items;
+    appendFileSync(join(some?.path ?? "", "out.txt"), " and my note");
+    writeFileSync(
+      w.pipeline,
+      readFileSync(w.pipeline, "utf8").replace("greeting: hello", "greeting: bye"),
+    );
+    const third = await run(w, [folder], { CLIPSCRIBE_RESULTS: blocked });
+
+    const said = first.last.items.map(({ status, error }) => `${status}: ${error?.message}`);
+    const expected = /^failed: a file is where the results folder should be/;
+    assert.equal(said.filter((each) => expected.test(each)).length, 33);
+    assert.deepEqual([first.code, second.code, third.code], [5, 0, 0]);
+    assert.deepEqual(
+      second.last.items.map(({ path }) => readdirSync(path ?? "").toSorted()),
+      second.last.items.map(() => ["manifest-sha256.txt", "manifest.json", "out.txt"]),
+    );
+    for (const { path } of third.last.items) {
+      assert.match(readFileSync(join(path ?? "", "out.txt"), "utf8"), /^bye/);
+    }
+    assert.match(readFileSync(join(`${some?.path}.mine`, "out.txt"), "utf8"), /and my note$/);
+    assert.equal(ranTimes(w), 66);
+  });
+
   test("a results folder that can't be written is said, and the next run brings the results", async (t) => {
     const w = world(t);
     const path = w.media("a.mp4");
@@ -343,8 +376,8 @@ describe("clipscribe run", () => {
     renameSync(blocked, `${blocked}.away`);
     const second = await run(w, [path], { CLIPSCRIBE_RESULTS: blocked });
 
-    assert.notEqual(first.code, 0);
-    assert.equal(second.code, 0);
+    assert.deepEqual([first.code, second.code], [5, 0]);
+    assert.match(first.last.items[0]?.error?.message ?? "", /^a file is where the results folder/);
     assert.equal(ranTimes(w), 1);
     assert.ok(existsSync(join(second.last.items[0]?.path ?? "", "out.txt")));
   });

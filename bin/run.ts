@@ -34,6 +34,7 @@ import type { PipelineOfCommand } from "./pipelines-in-force.ts";
 import { reportEnd, reportInterrupted } from "./report-run.ts";
 import { readSettings } from "./settings.ts";
 import type { Settings } from "./settings.ts";
+import { openResultsFetcher } from "./results-fetcher.ts";
 import { openView } from "./ui/open-view.ts";
 import type { ViewOptions } from "./ui/open-view.ts";
 import type { RunView } from "./ui/run-view.ts";
@@ -162,12 +163,13 @@ async function runJob(job: Job): Promise<{ id: string; results: Map<string, Item
     busy: (text: string): void => view.busy(text),
     signal,
   };
+  await using fetcher = openResultsFetcher(machine, settings, items.length);
   let handoffs = await handOver(handing, submission);
   await sweepIncoming(settings.results, isGone);
 
   const onEnd = async (item: string, end: ItemState | ErrorRecord): Promise<void> => {
     const note = (text: string): void => view.note(text);
-    results.set(item, await collectResult({ machine, settings, note }, item, end));
+    results.set(item, await collectResult({ fetcher, note }, item, end));
   };
   const done = handoffs.filter((handoff) => handoff.action === "done");
   const lost = new Set<ItemId>();

@@ -35,6 +35,7 @@ const { outputFiles } = await build({
     clipscribe: "bin/clipscribe.ts",
     "stage-worker": "runner/stage-worker.ts",
     "digest-thread": "adapters/system/digest-thread.ts",
+    "results-thread": "bin/results-thread.ts",
   },
   outdir: dist,
   chunkNames: "chunk-[hash]",
