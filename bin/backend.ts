@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 
 import { openStoreReach } from "../adapters/egress/store-reach.ts";
-import { openCloudflareQueue } from "../adapters/cloudflare/cloudflare-queue.ts";
+import type { openCloudflareQueue } from "../adapters/cloudflare/cloudflare-queue.ts";
 import { openDiskStore } from "../adapters/disk/disk-store.ts";
 import type { DiskStore } from "../adapters/disk/disk-store.ts";
 import { openSqliteQueue } from "../adapters/sqlite/sqlite-queue.ts";
@@ -21,6 +21,7 @@ import { notifying } from "../ports/notifying.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import { routed } from "../ports/routed.ts";
 import { retrying } from "../ports/retrying.ts";
+import { WRITE_THREAD_PATH } from "./install.ts";
 import { makeFolder } from "./make-folder.ts";
 import type { Settings } from "./settings.ts";
 
@@ -51,7 +52,7 @@ export async function openBackend(
   const opened: (Disposable | AsyncDisposable)[] = [];
   const { store: where } = settings;
   if (where.kind === "disk") {
-    const disk = openDiskStore({ root: where.path });
+    const disk = openDiskStore({ root: where.path, threadPath: WRITE_THREAD_PATH });
     opened.push(disk);
     const queues = openSqliteQueues(settings, opened);
     const rules = LANES.flatMap((lane) => {
@@ -63,8 +64,10 @@ export async function openBackend(
     const openQueues = (): typeof queues => queues;
     return { store, openQueues, isShared: false, reach: nowhere, ...disposing(opened) };
   }
-  // Loaded here: on one machine nobody waits for the SDK.
+  // Loaded here: on one machine nobody waits for these.
   const { openR2Store } = await import("../adapters/r2/r2-store.ts");
+  const { openCloudflareQueue: openQueue } =
+    await import("../adapters/cloudflare/cloudflare-queue.ts");
   const endpoint = endpointOf(settings);
   const place = {
     endpoint,
@@ -85,7 +88,7 @@ export async function openBackend(
   const tries = { ...TRIES, clock: systemClock, random: Math.random };
   const store = limited(retrying<ObjectStore>(whole, tries), systemClock);
   const openQueues = (): Partial<Record<Lane, EventQueue>> =>
-    settings.queue.kind === "cloudflare" ? openCloudflareQueues(settings, log) : {};
+    settings.queue.kind === "cloudflare" ? openCloudflareQueues(openQueue, settings, log) : {};
   const reach = openStoreReach(endpoint, settings.allowPrivateStore);
   return { store, openQueues, isShared: true, reach, ...disposing(opened) };
 }
@@ -110,10 +113,14 @@ function openSqliteQueues(
   return queues;
 }
 
-function openCloudflareQueues(settings: Settings, log: Log): Record<Lane, EventQueue> {
+function openCloudflareQueues(
+  openQueue: typeof openCloudflareQueue,
+  settings: Settings,
+  log: Log,
+): Record<Lane, EventQueue> {
   const budget = settings.all.get("CLIPSCRIBE_QUEUE_OPERATIONS_PER_DAY")?.value ?? "";
   const open = (queueId: string): EventQueue =>
-    openCloudflareQueue({
+    openQueue({
       baseUrl: needed(settings, "CLOUDFLARE_API_BASE_URL"),
       accountId: needed(settings, "CLOUDFLARE_ACCOUNT_ID"),
       apiToken: needed(settings, "CLOUDFLARE_API_TOKEN"),

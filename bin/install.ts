@@ -15,6 +15,11 @@ export const DIGEST_THREAD_PATH = isBundle
   ? join(INSTALL_ROOT, "dist", "digest-thread.mjs")
   : join(INSTALL_ROOT, "adapters", "system", "digest-thread.ts");
 
+/** The entry of a thread that writes for a disk store under load. */
+export const WRITE_THREAD_PATH = isBundle
+  ? join(INSTALL_ROOT, "dist", "write-thread.mjs")
+  : join(INSTALL_ROOT, "adapters", "disk", "write-thread.ts");
+
 /** The entry of a thread that brings results. */
 export const RESULTS_THREAD_PATH = isBundle
   ? join(INSTALL_ROOT, "dist", "results-thread.mjs")

@@ -36,6 +36,7 @@ const { outputFiles } = await build({
     "stage-worker": "runner/stage-worker.ts",
     "digest-thread": "adapters/system/digest-thread.ts",
     "results-thread": "bin/results-thread.ts",
+    "write-thread": "adapters/disk/write-thread.ts",
   },
   outdir: dist,
   chunkNames: "chunk-[hash]",

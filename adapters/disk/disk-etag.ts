@@ -9,7 +9,10 @@ import type { DiskFs } from "./disk-fs.ts";
 export const HASHED_ETAG_BYTES = 65_536n;
 
 export function etagOfFile(fs: DiskFs, path: string, info: BigIntStats): Etag {
-  return info.size > HASHED_ETAG_BYTES ? etagOf(info, undefined) : hashedEtag(fs.read(path).body);
+  if (info.size > HASHED_ETAG_BYTES) return etagOf(info, undefined);
+  const file = fs.read(path);
+  if (file === undefined) throw Object.assign(new Error("the file is gone"), { code: "ENOENT" });
+  return hashedEtag(file.body);
 }
 
 export function etagOf(info: BigIntStats, body: Uint8Array | undefined): Etag {

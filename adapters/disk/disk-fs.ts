@@ -57,7 +57,8 @@ export interface DiskFs {
   removeFolder(path: string): void;
   /** Returns the topmost folder that it had to make, or undefined. */
   makeFolder(path: string): string | undefined;
-  read(path: string): ReadFile;
+  /** Undefined where nothing is there: that is asked more often than not, and an error takes longer. */
+  read(path: string): ReadFile | undefined;
   stat(path: string): BigIntStats;
   openRead(path: string): Promise<FileHandle>;
   names(path: string): Promise<{ name: string; isFolder: boolean }[]>;
@@ -111,6 +112,7 @@ export const realDiskFs: DiskFs = {
   removeFolder: rmdirSync,
   makeFolder: (path) => mkdirSync(path, { recursive: true }),
   read(path) {
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
     const fd = openSync(path, "r");
     try {
       const info = fstatSync(fd, { bigint: true });

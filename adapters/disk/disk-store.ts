@@ -28,9 +28,10 @@ import { codeOf, describeDiskError } from "./disk-error.ts";
 import { HASHED_ETAG_BYTES, etagOf, etagOfFile, hashedEtag } from "./disk-etag.ts";
 import { createFolders } from "./disk-folders.ts";
 import { realDiskFs, streamHandle } from "./disk-fs.ts";
-import type { DiskFs } from "./disk-fs.ts";
+import type { DiskFs, ReadFile } from "./disk-fs.ts";
 import { listObjects } from "./disk-list.ts";
 import { openDiskUploads } from "./disk-uploads.ts";
+import { openDiskWriter } from "./disk-writer.ts";
 import { pathOfKey } from "./key-path.ts";
 import { openProcessLock } from "./process-lock.ts";
 import { ignoreTrouble, openTemporaryFiles, sweepTemporary } from "./temporary-files.ts";
@@ -39,6 +40,8 @@ export interface DiskStoreOptions {
   root: string;
   fs?: DiskFs;
   now?: () => Date;
+  /** adapters/disk/write-thread.ts, or its bundle: it writes under load. Without it, all is done here. */
+  threadPath?: string;
 }
 
 export interface DiskStore extends ObjectStore, AsyncDisposable {
@@ -54,10 +57,12 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
   guard(root, () => folders.make(temporaryDir));
   const lock = openProcessLock(join(root, ".lock"));
   sweepTemporary(fs, temporaryDir, now());
-  /** Objects that are being flushed. */
-  let flushing = 0;
-  const temporaries = openTemporaryFiles(fs, temporaryDir, now, () => flushing === 0);
+  /** Objects that are being put. */
+  let underWay = 0;
+  const temporaries = openTemporaryFiles(fs, temporaryDir, now, () => underWay === 0);
   const temporary = (): string => temporaries.take().path;
+  const { threadPath } = options;
+  const writer = threadPath === undefined ? undefined : openDiskWriter(threadPath);
   const pathOf = (key: ObjectKey): string => join(root, pathOfKey(key));
 
   /** Moves a finished temporary file into place, if the condition holds. */
@@ -94,6 +99,53 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
         fs.replace(from, path);
       });
     }
+  }
+
+  async function putHere(key: ObjectKey, body: Uint8Array, put: PutOptions): Promise<Etag> {
+    const folder = dirname(pathOf(key));
+    const isFlushed = put.durability !== "recomputable";
+    const { path: from, isMade } = isFlushed ? temporaries.takeMade() : temporaries.take();
+    try {
+      const written = fs.writeNew(from, body, isFlushed, isMade);
+      if (isSynced(put)) folders.prepare(folder);
+      await written;
+    } catch (error) {
+      ignoreTrouble(() => fs.unlink(from));
+      folders.prune(folder);
+      throw describeDiskError(error, pathOf(key));
+    }
+    const large = BigInt(body.length) > HASHED_ETAG_BYTES;
+    const etag = large ? etagOf(fs.stat(from), undefined) : hashedEtag(body);
+    await commit(key, from, put, () => put.onVisible?.(etag));
+    if (isFlushed) temporaries.noteWrite();
+    return etag;
+  }
+
+  /**
+   * What needs no lock and is small: records that are new, copies and caches. False where it must be
+   * done here: nothing has been done then, or something is wrong that is described there.
+   */
+  async function putByThread(key: ObjectKey, body: Uint8Array, put: PutOptions): Promise<boolean> {
+    const isNew = put.ifMatch === null;
+    const isFlushed = put.durability !== "recomputable";
+    const needsLock = !isNew && (put.ifMatch !== undefined || isFlushed);
+    const isLarge = BigInt(body.length) > HASHED_ETAG_BYTES;
+    if (writer === undefined || needsLock || isLarge || put.onVisible !== undefined) return false;
+    const to = pathOf(key);
+    if (!makeAhead(folders, dirname(to))) return false;
+    const order = { to, temporary: temporary(), length: body.length, isFlushed, isNew };
+    const code = await writer.carryOut(order, body);
+    if (code === "EEXIST" && isNew) throw conflict(key);
+    if (code !== null) return false;
+    if (isSynced(put)) await folders.sync(dirname(to));
+    return true;
+  }
+
+  /** A projection that was not there: one link is the whole copy. False where it takes the longer way. */
+  async function linkPlain(from: string, to: string): Promise<boolean> {
+    if (writer?.isWanted(underWay) !== true) return linkIfAbsent(fs, folders, from, to);
+    if (!makeAhead(folders, dirname(to))) return false;
+    return (await writer.carryOut({ to, linkOf: from })) === null;
   }
 
   const store: DiskStore = {
@@ -140,26 +192,13 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
 
     async put(key, body, put = {}) {
       throwIfAborted(put.signal);
-      const folder = dirname(pathOf(key));
-      const isFlushed = put.durability !== "recomputable";
-      const { path: from, isMade } = isFlushed ? temporaries.takeMade() : temporaries.take();
-      flushing++;
+      underWay++;
       try {
-        const written = fs.writeNew(from, body, isFlushed, isMade);
-        if (isSynced(put)) folders.prepare(folder);
-        await written;
-      } catch (error) {
-        ignoreTrouble(() => fs.unlink(from));
-        folders.prune(folder);
-        throw describeDiskError(error, pathOf(key));
+        const isDone = writer?.isWanted(underWay) === true && (await putByThread(key, body, put));
+        return isDone ? hashedEtag(body) : await putHere(key, body, put);
       } finally {
-        flushing--;
+        underWay--;
       }
-      const large = BigInt(body.length) > HASHED_ETAG_BYTES;
-      const etag = large ? etagOf(fs.stat(from), undefined) : hashedEtag(body);
-      await commit(key, from, put, () => put.onVisible?.(etag));
-      if (isFlushed) temporaries.noteWrite();
-      return etag;
     },
 
     async putStream(key, body, put = {}) {
@@ -190,9 +229,8 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     async copy(from, to, put = {}) {
       throwIfAborted(put.signal);
       const source = pathOf(from);
-      // A projection that was not there: one link is the whole copy.
       const isPlain = put.ifMatch === undefined && put.durability === "recomputable";
-      if (isPlain && linkIfAbsent(fs, folders, source, pathOf(to))) return;
+      if (isPlain && (await linkPlain(source, pathOf(to)))) return;
       const copied = temporary();
       try {
         fs.link(source, copied);
@@ -222,6 +260,7 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
     ...openDiskUploads({ root, fs, commit, temporary }),
     async [Symbol.asyncDispose]() {
       await temporaries.close();
+      await writer?.close();
       lock.close();
     },
   };
@@ -232,12 +271,15 @@ function isSynced({ durability = "synced" }: PutOptions): boolean {
   return durability === "synced";
 }
 
-function readObject(fs: DiskFs, path: string, key: ObjectKey): ReturnType<DiskFs["read"]> {
+function readObject(fs: DiskFs, path: string, key: ObjectKey): ReadFile {
+  let file: ReadFile | undefined;
   try {
-    return fs.read(path);
+    file = fs.read(path);
   } catch (error) {
     throw missingOr(error, path, key);
   }
+  if (file === undefined) throw missing(key);
+  return file;
 }
 
 function describeObject(fs: DiskFs, path: string, key: ObjectKey): ObjectInfo | undefined {
@@ -300,6 +342,16 @@ function linkNew(fs: DiskFs, from: string, to: string, key: ObjectKey): void {
   }
 }
 
+/** Returns false where the folder can't be made: whoever writes into it says why. */
+function makeAhead(folders: { make(path: string): void }, path: string): boolean {
+  try {
+    folders.make(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Returns false where the plain link can't be made: the longer way says why, or does it. */
 function linkIfAbsent(
   fs: DiskFs,
@@ -327,6 +379,10 @@ function missingOr(error: unknown, path: string, key: ObjectKey): ClipscribeErro
   if (code !== "ENOENT" && code !== "ENOTDIR" && code !== "EISDIR") {
     return describeDiskError(error, path);
   }
+  return missing(key);
+}
+
+function missing(key: ObjectKey): ClipscribeError {
   return new ClipscribeError("missing", "there is no such object", { details: { key } });
 }
 
