@@ -4,7 +4,7 @@
  */
 import { openAsBlob } from "node:fs";
 
-import { FormData } from "undici";
+import type { FormData } from "undici";
 import type { z } from "zod";
 
 import { ClipscribeError } from "../../core/errors.ts";
@@ -13,6 +13,7 @@ import type { TranscriberSpec } from "../../core/models.ts";
 import type { PaidAnswer, TranscribeAnswer } from "../../core/stage.ts";
 import type { SoundRequest } from "../../ports/providers.ts";
 import { ask } from "./ask.ts";
+import { openHttp } from "./open-http.ts";
 
 export interface TranscriberQuestion<Answer> {
   spec: TranscriberSpec;
@@ -37,7 +38,8 @@ export async function askTranscriber<Answer>(
   const { spec, url, key, fields, request, signal } = question;
   const { provider } = spec;
   const body = async (): Promise<FormData> => {
-    const form = new FormData();
+    const http = await openHttp();
+    const form = new http.FormData();
     for (const [name, value] of fields) form.append(name, value);
     if (question.addressField !== undefined && request.address !== undefined) {
       form.append(question.addressField, (await request.address()).href);

@@ -4,27 +4,18 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 
-import { Agent, fetch } from "undici";
 import type { FormData, Response } from "undici";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ErrorKind } from "../../core/errors.ts";
 import { safeLine, withoutSignatures } from "../../core/safe-text.ts";
+import { openHttp } from "./open-http.ts";
 
-/** Three hours of sound take minutes before the first byte of the answer comes. */
-const ANSWER_TIMEOUT_MS = 30 * 60_000;
-const SILENCE_TIMEOUT_MS = 5 * 60_000;
 /** Three hours with a time for each word are 5 MB. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 const MAX_ASKS = 4;
 /** Who says to come back later than this is asked again by a person, or by the next run. */
 const MAX_RETRY_AFTER_S = 300;
-
-const agent = new Agent({
-  headersTimeout: ANSWER_TIMEOUT_MS,
-  bodyTimeout: SILENCE_TIMEOUT_MS,
-  keepAliveTimeout: 1_000,
-});
 
 export interface Question {
   provider: string;
@@ -67,6 +58,7 @@ async function send(
   question: Question,
 ): Promise<{ status: number; headers: Response["headers"]; text: string }> {
   const { provider, url, key, signal } = question;
+  const { agent, fetch } = await openHttp();
   const body = await question.body();
   const headers: Record<string, string> = {};
   if (key !== null) headers["authorization"] = `Bearer ${key}`;
