@@ -14,8 +14,8 @@ import type { JobMetadata } from "./job-metadata.ts";
 
 /** Racing writers each win in turn; more rounds than this mean something else is wrong. */
 const MAX_ROUNDS = 50;
-/** The next write waits a multiple of the last one's time, so a job of 10,000 rows costs little. */
-const REST_FACTOR = 4;
+/** The next write waits a multiple of the last one's time: all of them take a tenth of a runner's at most. */
+const REST_FACTOR = 9;
 /** But no longer than this: a process that was stopped in its write took its time for other reasons. */
 const MAX_REST_MS = 5_000;
 /** Jobs whose rows are remembered; the oldest is forgotten and read again when needed. */
