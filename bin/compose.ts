@@ -39,7 +39,9 @@ import type { Settings } from "./settings.ts";
 import { isAlive, sweepWork } from "./sweep-work.ts";
 
 /** Items at once: they wait for the disk and for providers; pools say how many compute. */
-const ITEMS_PER_CORE = 4;
+const ITEMS_PER_CORE = 8;
+/** Where other machines are there to take them, none hoards what it can't compute yet. */
+const SHARED_ITEMS_PER_CORE = 4;
 
 /** What a campaign changes; a person can't. */
 export interface ComposeOverrides {
@@ -128,7 +130,7 @@ export async function openMachine(
       providers,
       timestamps,
       cores,
-      items: cores * ITEMS_PER_CORE,
+      items: cores * (isShared ? SHARED_ITEMS_PER_CORE : ITEMS_PER_CORE),
       workDir,
       defences: { ...ALL_DEFENCES, ...overrides.defences },
       listener,
