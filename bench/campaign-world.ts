@@ -55,6 +55,8 @@ export interface HomeOptions {
   sleepMs?: number;
   /** The third stage makes a file of 70 KB, too. */
   withFile?: boolean;
+  /** What every stage makes is published (the default), or the last one's alone. */
+  publishes?: "all" | "last";
 }
 
 export function makeHome({
@@ -63,6 +65,7 @@ export function makeHome({
   trace = false,
   sleepMs = 0,
   withFile = true,
+  publishes = "all",
 }: HomeOptions): CampaignHome {
   const dir = mkdtempSync(join(tmpdir(), "clipscribe-campaign-"));
   const inbox = join(dir, "inbox");
@@ -81,6 +84,7 @@ export function makeHome({
   const traceFile = join(dir, "trace");
   const params = `{ trace: "${trace ? traceFile : ""}", sleep_ms: ${sleepMs} }`;
   const pipeline = join(dir, "pipeline.yaml");
+  const published = publishes === "all" ? list : list.slice(-1);
   writeFileSync(
     pipeline,
     [
@@ -88,7 +92,7 @@ export function makeHome({
       "accept: [txt9]",
       "stages:",
       ...list.map((n) => `  - { id: step${n}, uses: stages/step${n}.ts, with: ${params} }`),
-      `publish: [${list.map((n) => `step${n}.json`).join(", ")}${stages >= fileAt ? ", big.txt" : ""}]`,
+      `publish: [${published.map((n) => `step${n}.json`).join(", ")}${stages >= fileAt ? ", big.txt" : ""}]`,
       "",
     ].join("\n"),
   );
