@@ -1,5 +1,5 @@
 /** A runner's world in memory, with stages that run in this thread: for campaigns that look inside. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -142,11 +142,23 @@ export function engineWorld(options: EngineOptions = {}): RunnerWorld {
     processes: null,
     cores: 2,
     items: 2,
-    workDir: mkdtempSync(join(tmpdir(), "clipscribe-engine-")),
+    workDir: newWorkDir(),
     clocks: { leaseMs: 1_000, sweepMs: 200, pollMs: 3_600_000, stallMs: 600_000 },
     defences: { ...ALL_DEFENCES, ...options.defences },
     listener: options.listener ?? (() => undefined),
   };
+}
+
+let workDirs: string | undefined;
+
+/** In one folder for all worlds of this process, which goes when it ends. */
+function newWorkDir(): string {
+  if (workDirs === undefined) {
+    const made = mkdtempSync(join(tmpdir(), "clipscribe-engine-"));
+    process.once("exit", () => rmSync(made, { recursive: true, force: true }));
+    workDirs = made;
+  }
+  return mkdtempSync(join(workDirs, "world-"));
 }
 
 export interface TicketParts {
