@@ -1,7 +1,7 @@
 /** Brings items' published files into the results folder; those of many items in a thread of their own. */
 import { Worker } from "node:worker_threads";
 
-import { ClipscribeError, fromErrorRecord } from "../core/errors.ts";
+import { fromErrorRecord } from "../core/errors.ts";
 import type { ErrorRecord } from "../core/errors.ts";
 import type { UserId } from "../core/ids.ts";
 import type { ItemState } from "../core/records.ts";
@@ -41,29 +41,34 @@ export function openResultsFetcher(
   { user, results: resultsDir }: Pick<Settings, "user" | "results">,
   items: number,
 ): ResultsFetcher {
-  if (storeFolder !== null && items >= MIN_ITEMS) {
-    return openThread({ root: storeFolder, user, resultsDir });
-  }
+  const isMany = storeFolder !== null && items >= MIN_ITEMS;
+  const thread = isMany ? openThread({ root: storeFolder, user, resultsDir }) : undefined;
   return {
-    fetch: async (state) => fetchResults(store, user, state, resultsDir),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
+    fetch: async (state) =>
+      (await thread?.ask(state)) ?? (await fetchResults(store, user, state, resultsDir)),
+    async [Symbol.asyncDispose]() {
+      await thread?.end();
+    },
   };
 }
 
-function openThread(place: ResultsPlace): ResultsFetcher {
+interface ResultsThread {
+  /** Undefined where it has ended before it answered: what it left half done can be gone on with. */
+  ask(state: Publish): Promise<Fetched | undefined>;
+  end(): Promise<void>;
+}
+
+function openThread(place: ResultsPlace): ResultsThread {
   const thread = new Worker(RESULTS_THREAD_PATH, { workerData: place });
-  const waiting = new Map<number, PromiseWithResolvers<Fetched>>();
+  const waiting = new Map<number, PromiseWithResolvers<Fetched | undefined>>();
   let count = 0;
-  let ended: ClipscribeError | undefined;
-  const end = (cause: unknown): void => {
-    ended ??= new ClipscribeError("transient", "the thread that brings results has ended", {
-      hint: "run again: the store has them",
-      cause,
-    });
-    for (const { reject } of waiting.values()) reject(ended);
+  let hasEnded = false;
+  const onEnd = (): void => {
+    hasEnded = true;
+    for (const { resolve } of waiting.values()) resolve(undefined);
     waiting.clear();
   };
-  thread.on("error", end).on("exit", () => end(undefined));
+  thread.on("error", onEnd).on("exit", onEnd);
   thread.on("message", (answer: FetchAnswer) => {
     const asked = waiting.get(answer.number);
     waiting.delete(answer.number);
@@ -71,17 +76,15 @@ function openThread(place: ResultsPlace): ResultsFetcher {
     else asked?.resolve({ folder: answer.folder, keptAs: answer.keptAs });
   });
   return {
-    async fetch({ job_id, item_id, manifest }) {
-      if (ended !== undefined) throw ended;
-      const asked = Promise.withResolvers<Fetched>();
+    async ask({ job_id, item_id, manifest }) {
+      if (hasEnded) return undefined;
+      const asked = Promise.withResolvers<Fetched | undefined>();
       const number = count++;
       waiting.set(number, asked);
       const state = { job_id, item_id, manifest };
       thread.postMessage({ number, state } satisfies FetchRequest, []);
       return asked.promise;
     },
-    async [Symbol.asyncDispose]() {
-      await thread.terminate();
-    },
+    end: async () => void (await thread.terminate()),
   };
 }
