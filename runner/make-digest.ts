@@ -21,6 +21,8 @@ import { readItem } from "./item-record.ts";
 import type { FinishedJob } from "./job-rows.ts";
 import { MANIFEST_FILE } from "./publish.ts";
 
+/** What a digest wants of it: a job of a thousand items reads as many. */
+const DigestManifest = Manifest.pick({ schema: true, files: true, info: true, missing: true });
 const READS_AT_ONCE = 16;
 const GRAPH_FILE = "knowledge_graph.json";
 /** A graph of three hours of talk is a megabyte; a larger one would fill the memory of a small server. */
@@ -106,7 +108,7 @@ async function readFacts(
   try {
     const at = (name: string): ObjectKey => reading.keys.result(job, item, name);
     const body = await readPublished(reading, row.manifest.sha256, at(MANIFEST_FILE));
-    const { files, info, missing } = Manifest.parse(JSON.parse(body));
+    const { files, info, missing } = DigestManifest.parse(JSON.parse(body));
     const names = new Set(files.map(({ path }) => path));
     facts.title = info.title;
     facts.report = REPORTS.find((name) => names.has(name)) ?? MANIFEST_FILE;
