@@ -9,8 +9,8 @@ import { hash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 
-import { Pool } from "undici";
 import type { Dispatcher } from "undici";
+import Pool from "undici/lib/dispatcher/pool.js";
 
 import { ClipscribeError } from "../../core/errors.ts";
 import type { ObjectKey } from "../../core/keys.ts";
@@ -200,6 +200,8 @@ export function openSignedRequests(options: SignedRequestsOptions): SignedReques
     getStream: async (key, get) =>
       call({ key, signal: get.signal }, async () => {
         const request = await signed(key, { method: "GET", headers: conditionsOf(get) });
+        // The whole package gives the pool its `request`: who reads a stream has more to wait for.
+        await import("undici");
         const answer = await pool.request({ ...request, signal: get.signal });
         if (!isSuccess(answer.statusCode)) {
           throw refusal(answer.statusCode, await readStart(answer.body));
