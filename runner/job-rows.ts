@@ -58,13 +58,17 @@ export function openJobRows(options: JobRowsOptions): JobRows {
   const written = new Map<JobId, WrittenStatus>();
   const rests = new Set<AbortController>();
 
+  const endRests = (): void => {
+    for (const end of rests) end.abort();
+  };
+  stopping?.addEventListener("abort", endRests, { once: true });
+
   /** For rows that are to come; the last of them ends it. */
   async function rest(ms: number): Promise<void> {
-    if (toCome() === 0) return;
+    if (toCome() === 0 || stopping?.aborted === true) return;
     const end = new AbortController();
     rests.add(end);
-    const signals = stopping === undefined ? [] : [stopping];
-    await clock.sleep(ms, AbortSignal.any([end.signal, ...signals])).catch(() => undefined);
+    await clock.sleep(ms, end.signal).catch(() => undefined);
     rests.delete(end);
   }
 
@@ -90,7 +94,7 @@ export function openJobRows(options: JobRowsOptions): JobRows {
     set(job, item, row) {
       return new Promise((resolve, reject) => {
         const waiting = { item, row, resolve, reject };
-        if (toCome() === 0) for (const end of rests) end.abort();
+        if (toCome() === 0) endRests();
         const queue = queues.get(job);
         if (queue !== undefined) {
           queue.push(waiting);
