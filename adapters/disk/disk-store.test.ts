@@ -283,6 +283,24 @@ describe("the disk store", () => {
     await store[Symbol.asyncDispose]();
   });
 
+  test("what is copied again to where it is leaves nothing beside it", async (t) => {
+    const root = join(await folder(t), "store");
+    const store = openDiskStore({ root });
+    const copy = parseObjectKey("results/me/job/item/out.txt");
+    await store.put(KEY, Buffer.from("said"));
+
+    for (const durability of ["recomputable", "recomputable", "synced"] as const) {
+      await store.copy(KEY, copy, { durability });
+    }
+    const { etag } = (await store.head(copy)) ?? {};
+    assert.ok(etag);
+    await store.copy(KEY, copy, { ifMatch: etag });
+
+    assert.equal(Buffer.from((await store.get(copy)).body).toString(), "said");
+    await store[Symbol.asyncDispose]();
+    assert.deepEqual(readdirSync(join(root, ".tmp")), []);
+  });
+
   test("puts that come while their folder is flushed share the next flush, and none returns before it", async (t) => {
     const first = Promise.withResolvers<void>();
     const flushes: string[][] = [];

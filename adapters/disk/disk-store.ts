@@ -238,6 +238,8 @@ export function openDiskStore(options: DiskStoreOptions): DiskStore {
         throw missingOr(error, source, from);
       }
       await commit(to, copied, put);
+      // Where both were one file already, a rename does nothing, and leaves both names.
+      ignoreTrouble(() => fs.unlink(copied));
     },
 
     async delete(key, remove = {}) {
