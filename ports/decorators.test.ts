@@ -51,6 +51,19 @@ describe("retrying", () => {
     assert.deepEqual(slept, [50]);
   });
 
+  test("a stream that can't be opened once is opened again", async () => {
+    const { clock } = quickClock();
+    const inner = openMemoryStore();
+    await inner.put(KEY, Buffer.from("said"));
+    const store = retrying(failing(inner, { at: 1, mode: "error" }), { ...options, clock });
+
+    const { body } = await store.getStream(KEY);
+
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of body) chunks.push(chunk);
+    assert.equal(Buffer.concat(chunks).toString(), "said");
+  });
+
   test("a listing that breaks off goes on after the last key that it gave", async () => {
     const { clock, slept } = quickClock();
     const inner = openMemoryStore();

@@ -17,9 +17,10 @@ export interface RetryOptions {
   maxMs: number;
 }
 
-/** Safe to repeat: they change nothing, or the same thing. */
+/** Safe to repeat: they change nothing, or the same thing. Of a stream, only its opening is tried again. */
 const REPEATABLE = [
   "get",
+  "getStream",
   "head",
   "delete",
   "listParts",
