@@ -19,7 +19,7 @@ export function openHttp(): Promise<Http> {
 }
 
 async function load(): Promise<Http> {
-  const undici = await import("undici");
+  const undici = await import("./undici-http.ts");
   const agent = new undici.Agent({
     headersTimeout: ANSWER_TIMEOUT_MS,
     bodyTimeout: SILENCE_TIMEOUT_MS,
